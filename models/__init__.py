@@ -1,0 +1,1 @@
+"""The deterministic core: values and *now* go in, values come out."""

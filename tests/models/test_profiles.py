@@ -1,0 +1,93 @@
+"""The stored form of profiles, and reading what another configuration wrote."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from models.accumulators import update
+from models.features import Feature, Kind, Selector
+from models.profiles import DAY_MS, ProfileSchema, UnknownProfileError
+from tests.models.test_accumulators import ORDER, SCHEMA, START_MS, VIEW, columns, event
+
+
+def known_customer() -> np.ndarray:
+    rows = SCHEMA.empty(1)
+    batch = columns([event(id=i + 1, time_ms=START_MS + i * DAY_MS) for i in range(3)])
+    update(SCHEMA, rows, batch)
+    return rows
+
+
+@given(st.lists(st.binary(min_size=0, max_size=SCHEMA.dtype.itemsize - 8), max_size=5))
+def test_whatever_is_stored_reads_back_the_same(bodies: list[bytes]) -> None:
+    rows = SCHEMA.empty(len(bodies))
+    raw = bytearray(rows.tobytes())
+    for at, body in enumerate(bodies):
+        begin = at * SCHEMA.dtype.itemsize + 8
+        raw[begin : begin + len(body)] = body
+    rows = np.frombuffer(bytes(raw), dtype=SCHEMA.dtype)
+    assert SCHEMA.decode(SCHEMA.encode(rows)).tobytes() == rows.tobytes()
+
+
+def test_a_customer_never_seen_is_an_empty_profile() -> None:
+    assert SCHEMA.decode([None]).tobytes() == SCHEMA.empty(1).tobytes()
+
+
+def test_an_empty_profile_is_stored_in_eight_bytes() -> None:
+    assert [len(blob) for blob in SCHEMA.encode(SCHEMA.empty(2))] == [8, 8]
+
+
+def test_the_order_of_features_does_not_change_their_values() -> None:
+    rows = known_customer()
+    shuffled = ProfileSchema(SCHEMA.features[::-1])
+    other = shuffled.empty(1)
+    update(
+        shuffled, other, columns([event(id=i + 1, time_ms=START_MS + i * DAY_MS) for i in range(3)])
+    )
+    now_ms = START_MS + 5 * DAY_MS
+    assert_array_equal(SCHEMA.vectors(rows, now_ms)[:, ::-1], shuffled.vectors(other, now_ms))
+
+
+def test_a_quiet_customers_vector_moves_by_itself() -> None:
+    rows = known_customer()
+    soon, later = (SCHEMA.vectors(rows, START_MS + days * DAY_MS)[0] for days in (3, 33))
+    names = SCHEMA.names
+    assert later[names.index("recency")] == soon[names.index("recency")] + 30
+    assert later[names.index("frequency")] == pytest.approx(soon[names.index("frequency")] / 2)
+
+
+def test_a_changed_configuration_reads_old_profiles_by_name() -> None:
+    blob = SCHEMA.encode(known_customer())[0]
+    changed = ProfileSchema(
+        (
+            Feature("views", Kind.COUNT, Selector((VIEW,)), half_life_days=7),
+            Feature("frequency", Kind.COUNT, Selector((ORDER,)), half_life_days=40),
+            Feature("recency", Kind.RECENCY, Selector((ORDER,))),
+            Feature("support", Kind.COUNT, Selector(("support_contacted",)), half_life_days=60),
+        )
+    )
+    changed.learn_layout(SCHEMA.id, SCHEMA.layout)
+    vector = dict(
+        zip(
+            changed.names,
+            changed.vectors(changed.decode([blob]), START_MS + 2 * DAY_MS)[0],
+            strict=True,
+        )
+    )
+    before = SCHEMA.vectors(known_customer(), START_MS + 2 * DAY_MS)[0]
+    assert vector["recency"] == 0
+    assert vector["frequency"] == pytest.approx(before[SCHEMA.names.index("frequency")])
+    assert vector["views"] == vector["support"] == 0
+
+
+def test_an_unknown_schema_says_what_to_do() -> None:
+    other = ProfileSchema(SCHEMA.features[:2])
+    with pytest.raises(UnknownProfileError, match="shoal rebuild"):
+        other.decode(SCHEMA.encode(known_customer()))
+
+
+def test_a_format_from_the_future_is_refused() -> None:
+    blob = b"\x09" + SCHEMA.encode(known_customer())[0][1:]
+    with pytest.raises(UnknownProfileError, match="format 9"):
+        SCHEMA.decode([blob])
