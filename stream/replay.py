@@ -52,6 +52,7 @@ async def feed(
     speed: float | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     wait: Callable[[int], Awaitable[None]] | None = None,
+    every: int = CHECK_EVERY,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> FeedResult:
@@ -67,9 +68,11 @@ async def feed(
         Event time passes this many times as fast as real time; None: no pacing. Events behind the
         latest one, or without a readable time, go at once; a silence of more than a day lasts one.
     on_progress
-        Called with (events sent, latest event time in epoch ms) every 500 events and at the end.
+        Called with (events sent, latest event time in epoch ms) now and then, and at the end.
     wait
-        Awaited with the number of events sent every 500 events: holds the feed back.
+        Awaited now and then with the number of events sent: holds the feed back.
+    every
+        How many events lie between two calls of these.
     clock, sleep
         Seconds that pass, and how to let them.
 
@@ -96,7 +99,7 @@ async def feed(
             future = await producer.send(topic, event.value, key=key, partition=partition)
             await outstanding.add(future)
             sent += 1
-            if sent % CHECK_EVERY == 0:
+            if sent % every == 0:
                 if on_progress is not None:
                     on_progress(sent, last_ms)
                 if wait is not None:
