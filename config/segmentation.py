@@ -1,26 +1,20 @@
 """segmentation.yaml: what is measured of each customer, and how customers are grouped."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from config.settings import SettingsError, describe_validation
+from config.files import SettingsError, read_yaml
+from config.settings import describe_validation
 from models.features import Feature, Flag, Kind, Measure, Scale, Selector
 from models.profiles import ProfileSchema
-from models.trainer import TrainingConfig
+from models.training import TrainingConfig
 
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+# A century, and a million: beyond lies infinity, or a mistake.
+Days = Annotated[float, Field(gt=0, le=36_500)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
 EventType = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
 
 DECAYING = {Kind.COUNT, Kind.SUM, Kind.MEAN, Kind.RATIO, Kind.INTERVAL, Kind.DISTINCT}
@@ -47,11 +41,11 @@ class FeatureConfig(SelectorConfig):
     kind: Kind
     among: SelectorConfig | None = None
     of: Measure | None = None
-    half_life_days: PositiveFloat | None = None
-    cap_days: PositiveFloat = 365.0
-    prior: float = Field(1.0, ge=0)
+    half_life_days: Days | None = None
+    cap_days: Days = 365.0
+    prior: Positive = 1.0
     scale: Scale = "log"
-    weight: PositiveFloat = 1.0
+    weight: Positive = 1.0
     unit: str = ""
     high: str = ""
     low: str = ""
@@ -62,8 +56,14 @@ class FeatureConfig(SelectorConfig):
             raise ValueError(f"kind {self.kind} needs `of: value` or `of: quantity`")
         if self.kind is Kind.RATIO and self.among is None:
             raise ValueError("kind ratio needs `among: {events: [...]}`")
-        if self.kind in {Kind.RECENCY, Kind.INTERVAL, Kind.DISTINCT} and self.where:
+        if self.where and self.kind not in DECAYING - {Kind.INTERVAL, Kind.DISTINCT}:
             raise ValueError(f"kind {self.kind} takes no `where`")
+        if self.events and self.kind is Kind.TENURE:
+            raise ValueError("kind tenure takes no `events`")
+        if self.among and self.kind is not Kind.RATIO:
+            raise ValueError(f"kind {self.kind} takes no `among`")
+        if self.of and self.kind not in {Kind.SUM, Kind.MEAN}:
+            raise ValueError(f"kind {self.kind} takes no `of`")
         if self.half_life_days is not None and self.kind not in DECAYING:
             raise ValueError(f"kind {self.kind} takes no half_life_days")
         return self
@@ -95,7 +95,7 @@ class ModelConfig(_Strict):
     margin: float = Field(0.1, ge=0, lt=1)
     min_customers: int = Field(200, ge=1)
     sample_customers: int = Field(20_000, ge=100)
-    publish_every_seconds: PositiveFloat = 30.0
+    publish_every_seconds: Positive = 30.0
     min_new_share: float = Field(0.1, ge=0, le=10)
     seed: int = 7
 
@@ -105,23 +105,19 @@ class SegmentationConfig(_Strict):
 
     name: str = Field("default", pattern=r"^[a-z][a-z0-9_-]{0,31}$")
     currency: Currency = "EUR"
-    rates: dict[Currency, PositiveFloat] = {}
-    timezone: str = "UTC"
-    session_timeout_minutes: PositiveFloat = 30.0
-    expire_after_days: PositiveFloat = 730.0
+    rates: dict[Currency, Positive] = {}
+    session_timeout_minutes: Positive = 30.0
+    expire_after_days: Days = 730.0
     model: ModelConfig = ModelConfig()
     features: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")], FeatureConfig] = Field(
         min_length=1
     )
 
-    @field_validator("timezone")
-    @classmethod
-    def _timezone_exists(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"{value!r} is no IANA time zone, such as Europe/Berlin") from error
-        return value
+    @model_validator(mode="after")
+    def _own_rate_is_one(self) -> Self:
+        if self.rates.get(self.currency, 1.0) != 1.0:
+            raise ValueError(f"rates: {self.currency} is the own currency, leave its rate out")
+        return self
 
     def profile_schema(self) -> ProfileSchema:
         """Profile layout of these features."""
@@ -149,12 +145,8 @@ def load_segmentation(path: Path) -> SegmentationConfig:
     SettingsError
         The file is no YAML, or something in it cannot be used; the message names what and where.
     """
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise SettingsError(f"{path} is not readable YAML: {reason}") from error
-    if not isinstance(content, dict):
+    content = read_yaml(path)
+    if not content:
         raise SettingsError(f"{path} is empty: copy the default segmentation.yaml and edit it")
     try:
         return SegmentationConfig.model_validate(content)

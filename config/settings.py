@@ -2,23 +2,20 @@
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
 
-from models.errors import ShoalError
+from config.files import SettingsError, read_yaml
 
 DEFAULT_SEGMENTATION = Path(__file__).with_name("segmentation.yaml")
-
-
-class SettingsError(ShoalError):
-    """A setting cannot be used; the message names it and what it takes."""
 
 
 class Settings(BaseSettings):
@@ -84,13 +81,19 @@ class Settings(BaseSettings):
     def _redis_url(cls, value: str) -> str:
         if not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("expected redis://host:port/db, rediss:// or unix://")
+        try:
+            urlsplit(value).port  # noqa: B018 - reading it is the check
+        except ValueError:
+            # Its own message would show the password.
+            raise ValueError("the port is not a number from 1 to 65535") from None
         return value
 
-    @model_validator(mode="after")
-    def _segmentation_exists(self) -> Self:
-        if not self.segmentation.is_file():
-            raise ValueError(f"segmentation file {self.segmentation} does not exist")
-        return self
+    @field_validator("segmentation")
+    @classmethod
+    def _segmentation_exists(cls, value: Path) -> Path:
+        if not value.is_file():
+            raise ValueError(f"file {value} does not exist")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -104,7 +107,7 @@ class Settings(BaseSettings):
         """Arguments win over the environment, the environment over the file."""
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
         if path := os.environ.get("SHOAL_CONFIG"):
-            sources += (YamlConfigSettingsSource(settings_cls, yaml_file=path),)
+            sources += (InitSettingsSource(settings_cls, read_yaml(Path(path))),)
         return sources
 
 
@@ -123,8 +126,6 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         raise SettingsError(describe_validation(error, prefix="SHOAL_")) from None
-    except Exception as error:
-        raise SettingsError(f"{path} is not readable YAML: {error}") from error
 
 
 def describe_validation(error: ValidationError, *, prefix: str = "") -> str:

@@ -146,12 +146,7 @@ def _session_starts(
 def _matches(
     schema: ProfileSchema, selector: Selector, batch: EventColumns, session_start: Bools
 ) -> Bools:
-    if selector.events:
-        wanted = np.zeros(len(schema.types) + 1, dtype=bool)
-        wanted[[schema.types[name] for name in selector.events]] = True
-        mask = wanted[batch.type]
-    else:
-        mask = np.ones(len(batch), dtype=bool)
+    mask = schema.wanted_types[selector][batch.type]
     match selector.where:
         case Flag.DISCOUNTED:
             mask &= batch.discounted

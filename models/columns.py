@@ -1,6 +1,8 @@
 """A batch of events as arrays: what the core learns of them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,3 +37,17 @@ class EventColumns:
 
     def __len__(self) -> int:
         return self.customer.size
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self], customers: Sequence[int]) -> Self:
+        """Batches one after the other, when their rows are; `customers` counts the rows of each."""
+        if len(parts) == 1:
+            return parts[0]
+        first_row = np.cumsum([0, *customers])
+        first_event = np.cumsum([0, *map(len, parts)])
+        joined = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
+        joined["customer"] += np.repeat(first_row[:-1], [len(part) for part in parts])
+        joined["category_event"] += np.repeat(
+            first_event[:-1], [part.category_event.size for part in parts]
+        )
+        return cls(**joined)

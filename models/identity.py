@@ -9,7 +9,6 @@ from scipy.optimize import linear_sum_assignment
 from models.columns import Ints
 from models.snapshots import Numbers
 
-KEEP_OVERLAP = 1 / 3
 """Jaccard index from which a cluster is still the same segment.
 
 For groups of equal size it means that half of the members stayed. The Jaccard index, not the
@@ -75,7 +74,7 @@ def match(
     *,
     k: int,
     next_number: int,
-    keep_overlap: float = KEEP_OVERLAP,
+    keep_overlap: float = 1 / 3,
 ) -> Matching:
     """Match `k` new clusters to old segments by the members they share.
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from models.columns import Floats, Rows
+from models.columns import Bools, Floats, Ints, Rows
 from models.errors import ShoalError
 from models.features import Feature, Kind, Selector
 from models.identifiers import hash64
@@ -195,20 +195,23 @@ class ProfileSchema:
         if layout is None:
             raise UnknownProfileError(
                 f"a stored profile has the unknown feature schema {schema_id:08x}: its layout is "
-                "missing from Redis; run `shoal rebuild` to compute all profiles again",
+                "missing from Redis; begin anew under another SHOAL_NAMESPACE",
                 schema_id=schema_id,
             )
         return layout.translate(blob, self)
 
-    def vectors(self, rows: Rows, now_ms: int) -> Floats:
-        """Feature vectors at a time, in the features' own units.
+    def vectors(self, rows: Rows, now_ms: int | Ints) -> Floats:
+        """Feature vectors at a time, or each at a time of its own, in the features' own units.
 
         Returns
         -------
         Shape (n_customers, n_features), finite.
         """
         sums = rows["sums"] * self._decay(np.maximum(now_ms - rows["last_ms"], 0))
-        columns = [self._coordinate(feature, rows, sums, now_ms) for feature in self.features]
+        columns = [
+            self._coordinate(feature, inputs, rows, sums, now_ms)
+            for feature, inputs in zip(self.features, self._inputs, strict=True)
+        ]
         return np.stack(columns, axis=1) if columns else np.empty((rows.size, 0))
 
     def _decay(self, age_ms: np.ndarray) -> Floats:
@@ -222,31 +225,60 @@ class ProfileSchema:
             [1 / (s.half_life_days * DAY_MS) if s.half_life_days else 0.0 for s in self.slots]
         )
 
-    def _coordinate(self, feature: Feature, rows: Rows, sums: Floats, now_ms: int) -> Floats:
+    @cached_property
+    def _inputs(self) -> tuple[tuple[int, ...], ...]:
+        """What each feature is computed from: indices of its times, bitmaps or sums."""
+        return tuple(self._inputs_of(feature) for feature in self.features)
+
+    def _inputs_of(self, feature: Feature) -> tuple[int, ...]:
+        match feature.kind:
+            case Kind.RECENCY:
+                return (self.time_slots.index(feature.selector),)
+            case Kind.DISTINCT:
+                return (self.distinct_slots.index(_distinct_slot(feature)),)
+        return tuple(self.slots.index(slot) for slot in _slots(feature))
+
+    @cached_property
+    def wanted_types(self) -> Mapping[Selector, Bools]:
+        """Whether a selector takes events of each type, by its code; shape (n_types + 1,)."""
+        selectors = [slot.selector for slot in self.slots]
+        selectors += [slot.selector for slot in self.distinct_slots]
+        tables = {}
+        for selector in dict.fromkeys((*selectors, *self.time_slots)):
+            codes = [self.types[name] for name in selector.events]
+            tables[selector] = np.full(len(self.types) + 1, not selector.events)
+            tables[selector][codes] = True
+        return tables
+
+    def _coordinate(
+        self,
+        feature: Feature,
+        inputs: tuple[int, ...],
+        rows: Rows,
+        sums: Floats,
+        now_ms: int | Ints,
+    ) -> Floats:
         cap = feature.cap_days
         match feature.kind:
             case Kind.RECENCY:
-                last = rows["times"][:, self.time_slots.index(feature.selector)]
+                last = rows["times"][:, inputs[0]]
                 since: Floats = np.clip((now_ms - last) / DAY_MS, 0, cap)
                 return np.where(last > 0, since, cap)
             case Kind.TENURE:
                 first = np.where(rows["first_ms"] > 0, rows["first_ms"], now_ms)
                 return np.clip((now_ms - first) / DAY_MS, 0, cap)
             case Kind.DISTINCT:
-                return self._distinct(
-                    rows, self.distinct_slots.index(_distinct_slot(feature)), now_ms
-                )
+                return self._distinct(rows, inputs[0], now_ms)
             case Kind.COUNT | Kind.SUM:
-                (total,) = (sums[:, self.slots.index(slot)] for slot in _slots(feature))
-                return total
-        top, bottom = (sums[:, self.slots.index(slot)] for slot in _slots(feature))
+                return sums[:, inputs[0]]
+        top, bottom = sums[:, inputs[0]], sums[:, inputs[1]]
         if feature.kind is Kind.RATIO:
             return top / (bottom + feature.prior)
         seen = bottom > 0
         mean = np.divide(top, bottom, out=np.zeros_like(top), where=seen)
         return np.where(seen, np.minimum(mean, cap), cap) if feature.kind is Kind.INTERVAL else mean
 
-    def _distinct(self, rows: Rows, index: int, now_ms: int) -> Floats:
+    def _distinct(self, rows: Rows, index: int, now_ms: int | Ints) -> Floats:
         window_ms = self.distinct_slots[index].window_ms
         window, passed = divmod(now_ms, window_ms)
         age = window - rows["window"][:, index]

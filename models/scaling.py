@@ -99,7 +99,8 @@ class Scaler:
         """Vectors in feature units, shape (n, n_features); a weight of 0 gives the centre."""
         used = self._factor != 0
         values = self._centre + np.where(used, points / np.where(used, self._factor, 1.0), 0.0)
-        return np.where(self._log, np.copysign(np.expm1(np.abs(values)), values), values)
+        curved = np.where(self._log, values, 0.0)
+        return np.where(self._log, np.copysign(np.expm1(np.abs(curved)), curved), values)
 
     def to_dict(self) -> list[dict[str, Any]]:
         """JSON-able form; floats survive JSON exactly."""

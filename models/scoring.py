@@ -26,12 +26,24 @@ class Moves:
     confidence: Floats
     margin: Floats
 
+    def within(self, start: int, end: int) -> "Moves":
+        """Moves of the rows from `start` up to `end`, counted from `start`."""
+        chosen = (self.row >= start) & (self.row < end)
+        return Moves(
+            self.row[chosen] - start,
+            self.origin[chosen],
+            self.target[chosen],
+            self.runner_up[chosen],
+            self.confidence[chosen],
+            self.margin[chosen],
+        )
+
 
 NO_MOVES = Moves(*(np.empty(0, dtype=np.int64),) * 4, *(np.empty(0),) * 2)
 
 
-def score(schema: ProfileSchema, snapshot: Snapshot, rows: Rows, now_ms: int) -> Moves:
-    """Assign every living profile by the model, in place.
+def score(schema: ProfileSchema, snapshot: Snapshot, rows: Rows, now_ms: int | Ints) -> Moves:
+    """Assign every living profile by the model, in place; `now_ms` may differ from row to row.
 
     Profiles that a newer model has already scored are left as they are.
     """
@@ -39,11 +51,12 @@ def score(schema: ProfileSchema, snapshot: Snapshot, rows: Rows, now_ms: int) ->
     if scored.size == 0:
         return NO_MOVES
     chosen = rows[scored]
-    result = assign(snapshot, schema.vectors(chosen, now_ms), chosen["segment"])
+    at_ms = np.broadcast_to(now_ms, rows.shape)[scored]
+    result = assign(snapshot, schema.vectors(chosen, at_ms), chosen["segment"])
     moved = result.segment != chosen["segment"]
     origin = chosen["segment"].astype(np.int64)
     chosen["previous"] = np.where(moved, chosen["segment"], chosen["previous"])
-    chosen["since_ms"] = np.where(moved, now_ms, chosen["since_ms"])
+    chosen["since_ms"] = np.where(moved, at_ms, chosen["since_ms"])
     chosen["version"] += moved
     chosen["segment"] = result.segment
     chosen["model"] = snapshot.version

@@ -11,40 +11,14 @@ from models.clusterers import CentroidClusterer, make_clusterer
 from models.columns import Floats, Ints, Rows
 from models.errors import ShoalError
 from models.identifiers import CustomerId
-from models.identity import KEEP_OVERLAP, match
+from models.identity import match
 from models.lloyd import best_start, inertia, lloyd, means, resize
 from models.population import Population
 from models.profiles import DAY_MS, ProfileSchema
 from models.scaling import Scaler
 from models.snapshots import Numbers, Snapshot
 from models.succession import describe, retire
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingConfig:
-    """How a segmentation is learned.
-
-    `min_customers` is what the first model waits for. The sample is halved when it exceeds
-    `sample_target`. A new model is due when `min_new_share` of the sample was updated, or
-    `refresh_days` of event time have passed, since the last. A fresh start replaces the carried
-    clusters when its inertia is lower by more than `challenger_gain` in `challenger_patience`
-    publications running. `keep_overlap` is the Jaccard index from which a segment is the same.
-    """
-
-    segmentation: str = "default"
-    algorithm: str = "online_kmeans"
-    k: int = 6
-    margin: float = 0.1
-    min_customers: int = 200
-    sample_target: int = 20_000
-    min_new_share: float = 0.1
-    refresh_days: float = 1.0
-    restarts: int = 8
-    iterations: int = 30
-    challenger_restarts: int = 3
-    challenger_gain: float = 0.02
-    challenger_patience: int = 3
-    keep_overlap: float = KEEP_OVERLAP
+from models.training import TrainingConfig
 
 
 class TooFewCustomersError(ShoalError):

@@ -11,6 +11,9 @@ from models.identifiers import CustomerId
 from stream import scripts
 from stream.names import Keys
 
+EVERYBODY_PPM = 1_000_000
+KEPT_MODELS = 50
+
 
 class StaleTrainerError(ShoalError):
     """Another trainer took over, or a newer model is in force."""
@@ -47,7 +50,9 @@ class Catalogue:
         segments: Mapping[str, str],
         segmentation: str,
     ) -> None:
-        """Put a model in force: durable first, then announced, with what is known of its segments.
+        """Put a model in force, with what is known of its segments; the last 50 models are kept.
+
+        A publication that is sent again because its reply was lost has succeeded.
 
         Raises
         ------
@@ -63,6 +68,7 @@ class Catalogue:
                 self.keys.model_current(segmentation),
                 self.keys.model(version, segmentation),
                 self.keys.segments(segmentation),
+                self.keys.model(version - KEPT_MODELS, segmentation),
             ],
             args=args,
         )
@@ -78,7 +84,7 @@ class Catalogue:
         await self.redis.hset(self.keys.training(segmentation), mapping=mapping)
 
     async def training(self, segmentation: str) -> dict[str, int]:
-        """What the trainer last told: customers, needed, offset."""
+        """What the trainer last told: its epoch, customers, needed, sampled_ppm, offset."""
         found = await self.redis.hgetall(self.keys.training(segmentation))
         return {name.decode(): int(value) for name, value in found.items()}
 

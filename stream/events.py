@@ -62,8 +62,8 @@ class InvalidEvent(ShoalError):  # noqa: N818 - the event is invalid; nothing is
 class ParsedEvent:
     """What a worker needs of an event; not frozen, since that would cost a microsecond.
 
-    `value` is in the configured currency; `value_unknown` says that the event's currency has no
-    rate, so that `value` is 0. Numbers are finite. `categories` are those of the event and of
+    `value` is in the configured currency; `unknown_currency` is the event's where it has
+    no rate, so that `value` is 0. Numbers are finite. `categories` are those of the event and of
     its products, each once, in order.
     """
 
@@ -76,7 +76,7 @@ class ParsedEvent:
     quantity: float
     discounted: bool
     categories: tuple[str, ...]
-    value_unknown: bool
+    unknown_currency: str | None
 
 
 def parse(
@@ -128,7 +128,7 @@ def parse(
         quantity=_bounded(_quantity(kind, given), "quantity"),
         discounted=_is_discounted(given),
         categories=_categories(given),
-        value_unknown=amount is None,
+        unknown_currency=given.currency if amount is None else None,
     )
 
 

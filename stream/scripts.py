@@ -79,6 +79,9 @@ return #KEYS
 PUBLISH_MODEL = """
 local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
 local current = tonumber(redis.call('GET', KEYS[2]) or '0')
+if epoch == tonumber(ARGV[1]) and tonumber(ARGV[2]) == current then
+  return {1, epoch, current}
+end
 if epoch ~= tonumber(ARGV[1]) or tonumber(ARGV[2]) <= current then
   return {0, epoch, current}
 end
@@ -86,5 +89,6 @@ redis.call('SET', KEYS[3], ARGV[3])
 redis.call('DEL', KEYS[4])
 for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 1]) end
 redis.call('SET', KEYS[2], ARGV[2])
+redis.call('DEL', KEYS[5])
 return {1, epoch, current}
 """

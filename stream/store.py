@@ -8,15 +8,19 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
 
 from models.errors import ShoalError
 from models.identifiers import CustomerId, SegmentId
 from stream import scripts
 from stream.names import Keys
+from stream.together import Together
 
 GONE_TTL_MS = 7 * 86_400_000
 SEGMENT_FIELDS = ("version", "id", "name", "confidence", "since", "previous", "model", "updated")
 UNASSIGNED = "unassigned"
+
+Command = tuple[Any, ...]
 
 
 class Outcome(StrEnum):
@@ -141,14 +145,13 @@ class RedisStore:
         # redis-py cannot tell its types that nothing is decoded here.
         self.redis: Any = redis
         self.keys = keys
-        self._claim = redis.register_script(scripts.CLAIM)
-        self._step = redis.register_script(scripts.STEP)
-        self._write_segments = redis.register_script(scripts.WRITE_SEGMENTS)
+        self._send: Together[Command, Any] = Together(self._send_all)
+        self._shas: dict[str, str] = {}
 
     async def claim(self, partition: int, *, unless_above: int | None = None) -> LaneState:
         """See `Store.claim`."""
         allowed = "" if unless_above is None else unless_above
-        reply = await self._claim(keys=[self.keys.lane(partition)], args=[allowed])
+        reply = await self._run(scripts.CLAIM, [self.keys.lane(partition)], [allowed])
         if not reply[0]:
             raise LaneFencedError(partition, reply[1])
         _, epoch, seq, next_offset, clock, pending, rescored = reply + [None] * (7 - len(reply))
@@ -186,7 +189,7 @@ class RedisStore:
         for profile in step.profiles:
             names.append(prefix + profile.customer)
             args += (profile.blob, "" if profile.due_ms is None else profile.due_ms)
-        outcome, epoch = await self._step(keys=names, args=args)
+        outcome, epoch = await self._run(scripts.STEP, names, args)
         result = Outcome(outcome.decode())
         if result is Outcome.FENCED and int(epoch) < step.epoch:
             return Outcome.ROLLED_BACK
@@ -197,7 +200,8 @@ class RedisStore:
         if not customers:
             return []
         prefix = self.keys.profile_prefix(partition)
-        found: list[bytes | None] = await self.redis.mget([prefix + name for name in customers])
+        names = [prefix + name for name in customers]
+        found: list[bytes | None] = await self._send(("MGET", *names))
         return found
 
     async def due(self, partition: int, now_ms: int, limit: int) -> list[CustomerId]:
@@ -219,9 +223,29 @@ class RedisStore:
         args: list[Any] = [GONE_TTL_MS, len(SEGMENT_FIELDS), *SEGMENT_FIELDS]
         for record in records:
             args += record.values()
-        await self._write_segments(
-            keys=[self.keys.segment(r.customer, segmentation) for r in records], args=args
-        )
+        names = [self.keys.segment(record.customer, segmentation) for record in records]
+        await self._run(scripts.WRITE_SEGMENTS, names, args)
+
+    async def _run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        command = (len(keys), *keys, *args)
+        try:
+            return await self._send(("EVALSHA", await self._sha(script), *command))
+        except NoScriptError:  # a server that was started anew
+            self._shas.pop(script, None)
+            return await self._send(("EVALSHA", await self._sha(script), *command))
+
+    async def _sha(self, script: str) -> str:
+        if script not in self._shas:
+            sha = await self.redis.script_load(script)
+            self._shas[script] = sha.decode() if isinstance(sha, bytes) else sha
+        return self._shas[script]
+
+    async def _send_all(self, commands: Sequence[Command]) -> list[Any]:
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            replies: list[Any] = await pipe.execute(raise_on_error=False)
+            return replies
 
 
 def connect(url: str, *, retries: int = 0) -> Redis:

@@ -35,6 +35,8 @@ def test_up_to_a_day_is_believed_at_once_and_a_millisecond_more_is_not() -> None
     clock = EventClock(START_MS)
     assert clock.advance([START_MS + DAY_MS]).now_ms == START_MS + DAY_MS
     assert clock.advance([START_MS + DAY_MS + 1]).now_ms == START_MS
+    among_others = [START_MS, START_MS + DAY_MS, START_MS + 9 * DAY_MS]
+    assert clock.advance(among_others).now_ms == START_MS + DAY_MS
 
 
 def test_after_a_silent_month_the_third_event_moves_the_clock() -> None:
@@ -96,6 +98,14 @@ def test_a_wrong_date_in_the_past_moves_nothing(times: list[int], position: int,
     at = min(position, len(times))
     wrong_ms = START_MS - days * DAY_MS
     assert EventClock().advance([*times[:at], wrong_ms, *times[at:]]).now_ms == times[-1]
+
+
+@given(TIMES, TIMES)
+def test_a_batch_equals_its_events_one_by_one(before: list[int], times: list[int]) -> None:
+    clock = one_by_one = EventClock().advance(before)
+    for event_ms in times:
+        one_by_one = one_by_one.advance([event_ms])
+    assert clock.advance(times) == one_by_one
 
 
 @given(TIMES, st.integers(0, 30))

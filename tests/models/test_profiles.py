@@ -83,7 +83,7 @@ def test_a_changed_configuration_reads_old_profiles_by_name() -> None:
 
 def test_an_unknown_schema_says_what_to_do() -> None:
     other = ProfileSchema(SCHEMA.features[:2])
-    with pytest.raises(UnknownProfileError, match="shoal rebuild"):
+    with pytest.raises(UnknownProfileError, match="SHOAL_NAMESPACE"):
         other.decode(SCHEMA.encode(known_customer()))
 
 

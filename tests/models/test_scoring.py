@@ -80,6 +80,18 @@ def test_who_was_scored_by_a_newer_model_is_left_alone() -> None:
     assert_array_equal(rows[::2], before[::2])
 
 
+def test_the_same_model_scores_again_whoever_has_changed() -> None:
+    rows, both = shoppers(2), snapshot(k=2)
+    both = replace(both, centroids=both.scaler.transform(SCHEMA.vectors(rows, NOW_MS)))
+    score(SCHEMA, both, rows, NOW_MS)
+    first, second = rows["segment"].tolist()
+    rows["sums"][0], rows["last_ms"][0] = rows["sums"][1], rows["last_ms"][1]
+    rows["times"][0] = rows["times"][1]
+    moves = score(SCHEMA, both, rows, NOW_MS)
+    assert (moves.row.tolist(), moves.origin.tolist()) == ([0], [first])
+    assert moves.target.tolist() == [second]
+
+
 def test_who_is_nobody_is_not_scored() -> None:
     rows = SCHEMA.empty(N)
     assert score(SCHEMA, snapshot(), rows, NOW_MS) is NO_MOVES
@@ -189,7 +201,14 @@ def test_versions_count_moves_and_sizes_add_up_whatever_happens(
         assert_array_equal(rows["previous"][moved], before["segment"][moved])
         assert (moves.confidence >= 0).all()
         assert (rows["model"] >= np.where(rows["first_ms"] > 0, before["model"], 0)).all()
+        if what != "expire":
+            assert_array_equal(rows["since_ms"][~moved], before["since_ms"][~moved])
+        assert_array_equal(rows["since_ms"][moved], now_ms)
         if what == "score":
+            living = before["first_ms"] > 0
+            assert_array_equal(
+                rows["model"], np.where(living, np.maximum(before["model"], number), 0)
+            )
             newer = before["model"] > number
             assert_array_equal(rows[newer], before[newer])
         assert +counted == sizes(rows)

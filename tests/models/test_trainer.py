@@ -14,7 +14,8 @@ from models.lloyd import inertia
 from models.population import in_sample
 from models.profiles import DAY_MS, ProfileSchema
 from models.snapshots import Retirement, Snapshot
-from models.trainer import TooFewCustomersError, Trainer, TrainingConfig, WrongSegmentationError
+from models.trainer import TooFewCustomersError, Trainer, WrongSegmentationError
+from models.training import TrainingConfig
 from tests.models.test_population import GROUPS, SCHEMA, START_MS, ids, shoppers
 
 NOW_MS = START_MS + 100 * DAY_MS

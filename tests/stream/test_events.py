@@ -23,7 +23,7 @@ def test_an_event_needs_four_fields() -> None:
         quantity=0.0,
         discounted=False,
         categories=(),
-        value_unknown=False,
+        unknown_currency=None,
     )
 
 
@@ -140,23 +140,23 @@ def test_what_an_event_is_worth(
     kind: str, properties: dict[str, Any] | None, value: float, quantity: float
 ) -> None:
     parsed = read(event(type=kind, properties=properties))
-    assert (parsed.value, parsed.quantity, parsed.value_unknown) == (value, quantity, False)
+    assert (parsed.value, parsed.quantity, parsed.unknown_currency) == (value, quantity, None)
 
 
 @pytest.mark.parametrize(
     ("properties", "value", "unknown"),
     [
-        ({"value": 8, "currency": "usd"}, 4.0, False),
-        ({"value": 8, "currency": "EUR"}, 8.0, False),
-        ({"value": 8, "currency": "NOK"}, 0.0, True),
-        ({"currency": "NOK"}, 0.0, False),
+        ({"value": 8, "currency": "usd"}, 4.0, None),
+        ({"value": 8, "currency": "EUR"}, 8.0, None),
+        ({"value": 8, "currency": "NOK"}, 0.0, "NOK"),
+        ({"currency": "NOK"}, 0.0, None),
     ],
 )
 def test_a_currency_without_a_rate_hides_only_a_value(
-    properties: dict[str, Any], value: float, *, unknown: bool
+    properties: dict[str, Any], value: float, unknown: str | None
 ) -> None:
     parsed = read(event(properties=properties))
-    assert (parsed.value, parsed.value_unknown) == (value, unknown)
+    assert (parsed.value, parsed.unknown_currency) == (value, unknown)
 
 
 @pytest.mark.parametrize(

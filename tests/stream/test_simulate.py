@@ -57,7 +57,7 @@ def test_every_event_keeps_the_contract_with_a_known_type(events: list[SourceEve
         )
         assert parsed.time_ms == event.time_ms
         assert parsed.type in KNOWN_TYPES
-        assert not parsed.value_unknown
+        assert parsed.unknown_currency is None
 
 
 def test_event_ids_are_unique(contents: list[Any]) -> None:

@@ -1,0 +1,116 @@
+"""Events to measure with, and how they get into Kafka: all at once, or evenly paced."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import islice
+from random import Random
+
+from aiokafka import AIOKafkaProducer
+
+from config.settings import Settings
+from stream.names import Topics
+from stream.partitions import partitioner
+from stream.replay import Producer, feed
+from stream.simulate import START_MS, open_simulator
+from stream.sources import SourceEvent, rfc3339
+
+_GAP_MS = 50
+
+
+def simulated(events: int, customers: int) -> list[SourceEvent]:
+    """The first events of the simulated shop."""
+    return list(islice(open_simulator(seed=7, customers=customers), events))
+
+
+def visitors(customers: int) -> Iterator[SourceEvent]:
+    """One visit of each customer, who looks at a product; every other one orders it.
+
+    1.5 events a customer, in event-time order. Amounts are spread, so that there is something to
+    tell customers apart by.
+    """
+    random = Random(7)
+    for number in range(customers):
+        customer, time_ms = f"v{number:07}", START_MS + number * _GAP_MS
+        category = random.choice(("books", "garden", "music", "toys"))
+        viewed = f'"product_id":"p{random.randrange(500)}","category":"{category}"'
+        yield _event(customer, 0, time_ms, "product_viewed", viewed)
+        if number % 2 == 0:
+            revenue = random.lognormvariate(3.0, 1.0)
+            ordered = f'"order_id":"o{number}","revenue":{revenue:.2f},"category":"{category}"'
+            yield _event(customer, 1, time_ms + 1, "order_completed", ordered)
+
+
+def _event(customer: str, number: int, time_ms: int, kind: str, properties: str) -> SourceEvent:
+    value = (
+        f'{{"event_id":"{customer}-{number}","customer_id":"{customer}","type":"{kind}",'
+        f'"timestamp":"{rfc3339(time_ms)}","properties":{{{properties}}}}}'
+    )
+    return SourceEvent(customer, time_ms, value.encode())
+
+
+def customers_of(events: Sequence[SourceEvent]) -> int:
+    """How many customers the events are of."""
+    return len({event.customer_id for event in events})
+
+
+async def fill(
+    events: Sequence[SourceEvent],
+    settings: Settings,
+    *,
+    wait: Callable[[int], Awaitable[None]] | None = None,
+) -> None:
+    """Put events into Kafka as fast as it takes them, and as `wait` allows."""
+    async with _producer(settings, linger_ms=20) as producer:
+        await feed(
+            events,
+            producer,
+            Topics(settings.namespace).events,
+            partitioner(settings.partitioner, settings.partitions),
+            wait=wait,
+        )
+
+
+async def trickle(events: Sequence[SourceEvent], settings: Settings, *, rate: float) -> None:
+    """Put events into Kafka at `rate` a second, one after the other."""
+    place = partitioner(settings.partitioner, settings.partitions)
+    async with _producer(settings, linger_ms=0) as producer:
+        await send_evenly(
+            events, producer, Topics(settings.namespace).events, place, interval_seconds=1 / rate
+        )
+
+
+async def send_evenly(
+    events: Sequence[SourceEvent],
+    producer: Producer,
+    topic: str,
+    partition_of: Callable[[bytes], int],
+    *,
+    interval_seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Send each event when it is due, and wait until Kafka has them all.
+
+    The schedule is fixed at the start: a sender that was late catches up, so that a slow system
+    under test does not slow its own load down.
+    """
+    started = clock()
+    sent = []
+    for number, event in enumerate(events):
+        rest = started + number * interval_seconds - clock()
+        if rest > 0:
+            await sleep(rest)
+        key = event.customer_id.encode()
+        sent.append(await producer.send(topic, event.value, key=key, partition=partition_of(key)))
+    await asyncio.gather(*sent)
+
+
+def _producer(settings: Settings, *, linger_ms: int) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=linger_ms,
+        max_batch_size=65_536,
+    )

@@ -1,0 +1,202 @@
+"""What can be measured of one worker: its rate, how long an event takes, and its memory."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from rich.console import Console
+
+from bench.common import BenchError, cpu_seconds, memory
+from bench.load import customers_of, fill, trickle
+from stream.demo import Demo, prepared_demo
+from stream.inspection import SegmentReport
+from stream.scrape import Buckets, Scrape
+from stream.sources import SourceEvent
+
+STAGES = ("decode", "load", "score", "step", "publish")
+PROCESSED = "shoal_events_processed_total"
+REJECTED = "shoal_events_rejected_total"
+LATENCY = "shoal_event_to_redis_seconds"
+POLL_SECONDS = 0.02
+HANDLE_SECONDS = 300.0
+COUNT_SECONDS = 5.0
+ASSIGN_SECONDS = 180.0
+
+Events = Sequence[SourceEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of throughput. Stages overlap between partitions, and mostly wait for servers."""
+
+    events_per_second: float
+    cpu_us_per_event: float
+    stages_us_per_event: dict[str, float]
+
+
+async def measure_throughput(warm_up: Events, events: Events, console: Console) -> Run:
+    """Rate of the whole path, from the first of `events` that is durable to the last.
+
+    `warm_up` makes the model and is not measured: without a model nobody has a segment, and a
+    worker has less to do. `events` are in Kafka before the measured worker is started, so that
+    nobody else needs the cores.
+
+    Raises
+    ------
+    BenchError
+        An event is missing, or a customer has no segment.
+    """
+    async with prepared_demo(console) as demo:
+        await _warm_up(demo, warm_up)
+        await demo.end("worker")
+        await fill(events, demo.settings)
+        demo.start("worker", "worker", member="bench-worker")
+        first, handled = await _until_handled(demo, len(warm_up) + 1)
+        cpu = cpu_seconds(demo.pid("worker"))
+        last, _ = await _until_handled(demo, len(warm_up) + len(events))
+        cpu = cpu_seconds(demo.pid("worker")) - cpu
+        metrics = await _counted(demo, len(events))
+        await _check(demo, sent=len(events), customers=customers_of([*warm_up, *events]))
+    counted = len(warm_up) + len(events) - handled
+    return Run(
+        events_per_second=counted / (last - first),
+        cpu_us_per_event=cpu / counted * 1e6,
+        stages_us_per_event=stages_us_per_event(metrics, len(events)),
+    )
+
+
+async def measure_latency(
+    warm_up: Events, events: Events, console: Console, *, rate: float
+) -> Buckets:
+    """From arrival in Kafka to Redis, of `events` alone: `rate` a second, once all is warm.
+
+    Raises
+    ------
+    BenchError
+        An event is missing, or a customer has no segment.
+    """
+    async with prepared_demo(console) as demo:
+        await _warm_up(demo, warm_up)
+        before = (await demo.scrape()).histogram(LATENCY)
+        await trickle(events, demo.settings, rate=rate)
+        sent = len(warm_up) + len(events)
+        await _until_handled(demo, sent)
+        seen = (await _counted(demo, sent)).histogram(LATENCY) - before
+        await _check(demo, sent=sent, customers=customers_of([*warm_up, *events]))
+    if seen.counts[-1] != len(events):
+        raise BenchError(f"{len(events)} events were sent, {seen.counts[-1]:.0f} were timed")
+    return seen
+
+
+async def measure_memory(events: Events, console: Console) -> dict[str, float]:
+    """The worker's memory in MB after events of many customers.
+
+    The feed stays close ahead of the worker: the embedded Kafka answers a fetch with all that a
+    partition holds, whatever limit it is given, and a backlog would be measured with the state.
+
+    Raises
+    ------
+    BenchError
+        An event is missing, or a customer has no segment.
+    """
+    async with prepared_demo(console) as demo:
+        await _start(demo)
+        await fill(events, demo.settings, wait=demo.hold_back)
+        await _until_handled(demo, len(events))
+        await _check(demo, sent=len(events), customers=customers_of(events))
+        used = memory(demo.pid("worker"))
+    return {
+        "customers": customers_of(events),
+        "rss": round(used.rss_mb, 1),
+        "peak": round(used.peak_mb, 1),
+    }
+
+
+def stages_us_per_event(metrics: Scrape, events: int) -> dict[str, float]:
+    """Time of each stage of a step, in µs per event, from the worker's histogram."""
+    name = "shoal_stage_seconds_sum"
+    return {
+        stage: metrics.samples.get((name, frozenset({("stage", stage)})), 0.0) / events * 1e6
+        for stage in STAGES
+    }
+
+
+async def _warm_up(demo: Demo, events: Events) -> None:
+    """Trainer and worker running, the events behind them, everybody in a segment."""
+    await fill(events, demo.settings)
+    await _start(demo)
+    await _until_handled(demo, len(events))
+    await _check(demo, sent=len(events), customers=customers_of(events))
+
+
+async def _start(demo: Demo) -> None:
+    demo.start("trainer", "trainer", member="bench-trainer")
+    demo.start("worker", "worker", member="bench-worker")
+    await demo.until_ready()
+
+
+async def _until_handled(demo: Demo, events: int) -> tuple[float, int]:
+    """When so many events were behind the lanes, by the monotonic clock, and how many were."""
+    deadline = monotonic() + HANDLE_SECONDS
+    while (handled := await demo.handled()) < events:
+        demo.check_processes()
+        if monotonic() > deadline:
+            raise BenchError(
+                f"{handled} of {events} events were handled in {HANDLE_SECONDS:.0f} s: "
+                "use a faster machine, or fewer events"
+            )
+        await asyncio.sleep(POLL_SECONDS)
+    return monotonic(), handled
+
+
+async def _counted(demo: Demo, events: int) -> Scrape:
+    """The worker's metrics, once it has counted so many events or should have by now."""
+    # A step is in Redis a moment before its worker knows.
+    deadline = monotonic() + COUNT_SECONDS
+    while True:
+        metrics = await demo.scrape()
+        if metrics.total(PROCESSED) + metrics.total(REJECTED) >= events or monotonic() > deadline:
+            return metrics
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _check(demo: Demo, *, sent: int, customers: int) -> None:
+    """Wait for the segments of those who came last; all must be there."""
+    report = await _until_assigned(demo)
+    metrics = await _counted(demo, sent)
+    complaint = fault(
+        sent=sent,
+        processed=int(metrics.total(PROCESSED)),
+        rejected=int(metrics.total(REJECTED)),
+        customers=customers,
+        report=report,
+    )
+    if complaint:
+        raise BenchError(f"this run does not count: {complaint}")
+
+
+async def _until_assigned(demo: Demo) -> SegmentReport:
+    """The segments, once every customer has one or it takes too long."""
+    deadline = monotonic() + ASSIGN_SECONDS
+    while True:
+        report = await demo.segments()
+        if (report.model and not report.unassigned) or monotonic() > deadline:
+            return report
+        demo.check_processes()
+        await asyncio.sleep(0.1)
+
+
+def fault(
+    *, sent: int, processed: int, rejected: int, customers: int, report: SegmentReport
+) -> str:
+    """Why a run does not count; empty when it does."""
+    if processed + rejected != sent:
+        return f"{sent} events were sent, {processed} processed and {rejected} rejected"
+    if rejected:
+        return f"{rejected} of {sent} events were rejected: see the topic of rejected events"
+    if report.customers != customers:
+        return f"the events are of {customers} customers, Redis knows {report.customers}"
+    if report.unassigned:
+        return f"{report.unassigned} of {report.customers} customers are in no segment"
+    return ""

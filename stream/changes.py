@@ -1,0 +1,126 @@
+"""Changes of segment as CloudEvents: their contract, their ids, their bytes."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from models.identifiers import CustomerId, SegmentId
+from stream.store import SegmentRecord
+
+Reason = Literal["event", "time", "model", "expired", "merge", "consent", "erasure"]
+
+
+class SegmentRef(BaseModel):
+    """A segment, as it was called at the time."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: SegmentId
+    name: str
+
+
+class ChangeData(BaseModel):
+    """Who moved, from where to where, why and how surely."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    segmentation: str
+    customer_id: CustomerId
+    origin: Annotated[SegmentRef | None, Field(alias="from", description="null: in none before")]
+    target: Annotated[SegmentRef | None, Field(alias="to", description="null: in none any more")]
+    reason: Reason
+    confidence: Annotated[float, Field(ge=0, le=1, description="1 - d1/d2; 0 on the boundary")]
+    runner_up: Annotated[SegmentRef | None, Field(description="the second nearest segment")]
+    margin: Annotated[
+        float, Field(description="how much nearer the new segment was: (d_own - d1)/(d_own + d1)")
+    ]
+    since: Annotated[AwareDatetime, Field(description="when the customer entered `to`")]
+    version: Annotated[
+        int, Field(ge=1, description="counts a customer's changes; keep the highest")
+    ]
+    model_version: Annotated[int, Field(ge=0)]
+    cause_event_id: Annotated[
+        str | None, Field(description="the last event of the step, where an event was the reason")
+    ]
+
+
+class Change(BaseModel):
+    """CloudEvents 1.0, structured JSON; the Kafka key is the customer id."""
+
+    model_config = ConfigDict(frozen=True)
+
+    specversion: Literal["1.0"] = "1.0"
+    id: Annotated[str, Field(description="the same however often it is told")]
+    source: str
+    type: Literal["shoal.segment.changed.v1"] = "shoal.segment.changed.v1"
+    subject: CustomerId
+    time: AwareDatetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    dataschema: Literal["urn:shoal:schema:segment-changed:1"] = "urn:shoal:schema:segment-changed:1"
+    data: ChangeData
+
+
+def change_id(segmentation: str, customer: CustomerId, incarnation: str, version: int) -> str:
+    """Id of a change: 128 bits that depend on these four alone.
+
+    `incarnation` is partition:offset of the event that the customer's profile began with.
+    """
+    text = "\0".join((segmentation, customer, incarnation, str(version)))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def utc(epoch_ms: int) -> datetime:
+    """Aware time of epoch milliseconds."""
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC)
+
+
+def rfc3339(epoch_ms: int) -> str:
+    """RFC 3339 text of epoch milliseconds, as pages and consumers read it.
+
+    >>> rfc3339(1_500_000_000_500)
+    '2017-07-14T02:40:00.500Z'
+    """
+    return utc(epoch_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def segment_record(change: Change) -> SegmentRecord:
+    """What Redis keeps of a change for pages to read."""
+    data = change.data
+    return SegmentRecord(
+        customer=data.customer_id,
+        version=data.version,
+        id=data.target.id if data.target else None,
+        name=data.target.name if data.target else "",
+        confidence=data.confidence,
+        since=_text(data.since),
+        previous=data.origin.id if data.origin else "",
+        model=data.model_version,
+        updated=_text(change.time),
+    )
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def change_bytes(change: Change) -> bytes:
+    """A change as it goes to Kafka; one line."""
+    return change.model_dump_json(by_alias=True).encode()
+
+
+def pack(changes: Sequence[bytes]) -> bytes:
+    """What a lane keeps of changes until they are told: one a line, byte for byte."""
+    return b"\n".join(changes)
+
+
+def unpack(pending: bytes) -> list[bytes]:
+    """The changes that `pack` put together."""
+    return pending.split(b"\n") if pending else []
+
+
+def change_schema() -> dict[str, Any]:
+    """JSON Schema of a change."""
+    return TypeAdapter(Change).json_schema(by_alias=True, mode="serialization")

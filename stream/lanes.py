@@ -1,0 +1,408 @@
+"""A lane: one partition's state machine, moved on by one fenced step after another.
+
+A step is durable in Redis before anything is told. The next step waits until the changes of the
+last one are with Kafka and with the pages that read them, so a crash anywhere repeats at most one
+step's changes, byte for byte. Whatever goes wrong with a server ends in the same way: wait until
+it answers, claim the lane again, tell what was pending, and read on from the lane's own offset.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic, perf_counter
+from typing import Protocol
+
+from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from models.clock import EventClock
+from models.columns import Rows
+from models.identifiers import CustomerId
+from models.snapshots import Snapshot
+from stream import metrics
+from stream.batches import Rejection, read_batch
+from stream.cache import ProfileCache
+from stream.changes import Change, segment_record, unpack
+from stream.inbox import Inbox
+from stream.publisher import told
+from stream.steps import Scored, StepMaker, Taking
+from stream.store import LaneFencedError, LaneState, Outcome, Step, Store
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.25
+SLICE = 500
+FLUSH_SECONDS = 1.0
+FLUSH_PROFILES = 2_000
+LONGEST_PAUSE_SECONDS = 5.0
+CATCHING_UP_MS = 60_000
+
+
+class StepRefusedError(Exception):
+    """Redis has not applied a step; the lane must be claimed again."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
+class Teller(Protocol):
+    """Who brings what a lane has to tell to Kafka; each call ends once Kafka has it."""
+
+    async def changes(self, changes: Sequence[tuple[CustomerId, bytes]]) -> None:
+        """Changes of segment, in order."""
+
+    async def profiles(self, profiles: Mapping[CustomerId, bytes | None]) -> None:
+        """Profiles of the trainer's sample; None for who is gone."""
+
+    async def rejections(self, rejections: Sequence[Rejection]) -> None:
+        """Records that cannot be counted."""
+
+
+class Position(Protocol):
+    """Where the consumer reads a partition."""
+
+    async def seek(self, partition: int, offset: int) -> int:
+        """Read on from `offset`; the number that batches from there on carry."""
+
+    async def earliest(self, partition: int) -> int:
+        """First offset that the log still holds."""
+
+    def lag(self, partition: int, next_offset: int) -> int | None:
+        """Records from `next_offset` to the end of the log, None while that is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLimits:
+    """How much a lane takes on at once."""
+
+    batch_events: int
+    cache_profiles: int
+    sweep_customers_per_second: float
+    fenced_pause_seconds: float
+
+
+class Lane:
+    """The steps of one partition, one at a time.
+
+    Parameters
+    ----------
+    maker
+        Makes steps of batches, by the configuration that all lanes share.
+    model
+        Gives the model in force, None before there is one.
+    score
+        Has a batch taken into profiles and scored, together with other lanes'.
+    wall_ms
+        The wall clock.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        store: Store,
+        maker: StepMaker,
+        publisher: Teller,
+        position: Position,
+        model: Callable[[], Snapshot | None],
+        score: Callable[[Taking], Awaitable[Scored]],
+        limits: LaneLimits,
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self.partition = partition
+        self.inbox = Inbox(2 * limits.batch_events)
+        self.next_offset: int | None = None
+        self.cache = ProfileCache(maker.schema, limits.cache_profiles)
+        self._store = store
+        self._maker = maker
+        self._publisher = publisher
+        self._position = position
+        self._model = model
+        self._score = score
+        self._limits = limits
+        self._wall_ms = wall_ms
+        self._stopping = False
+        self._epoch: int | None = None
+        self._seq = 0
+        self._seeks = -1
+        self._clock = EventClock()
+        self._rescored = 0
+        self._scanned_for = 0
+        self._cursor = 0
+        self._gap_seen_at: int | None = None
+        self._sampled: dict[CustomerId, bytes | None] = {}
+        self._flush: asyncio.Task[None] | None = None
+        self._next_flush = 0.0
+        self._next_slice = 0.0
+
+    def stop(self) -> None:
+        """Let the step in flight end, then come to rest."""
+        self._stopping = True
+        self.inbox.close()
+
+    async def run(self) -> None:
+        """Serve the lane until it is stopped, through any failure of a server."""
+        pause = 0.1
+        while not self._stopping:
+            try:
+                await self._claim()
+                pause = 0.1
+                await self._serve()
+            except LaneFencedError as error:
+                await self._rest_fenced(error)
+            except StepRefusedError as refusal:
+                metrics.STEPS_REFUSED.labels(cause=refusal.outcome.value).inc()
+                log.warning("lane %d: step refused (%s)", self.partition, refusal.outcome)
+                if refusal.outcome is Outcome.FENCED:
+                    await self._rest_fenced(refusal)
+            except (RedisError, KafkaError, OSError, TimeoutError) as error:
+                await self._rest_waiting(error, pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _rest_waiting(self, error: Exception, seconds: float) -> None:
+        server = "kafka" if isinstance(error, KafkaError) else "redis"
+        errors = metrics.KAFKA_ERRORS if server == "kafka" else metrics.REDIS_ERRORS
+        errors.inc()
+        log.warning("lane %d waits for %s: %r", self.partition, server, error)
+        await asyncio.sleep(seconds)
+        metrics.WAITING_SECONDS.labels(server=server).inc(seconds)
+
+    async def _rest_fenced(self, error: Exception) -> None:
+        # Somebody else owns the lane. If that was a worker that did not know it had lost it,
+        # this one is still assigned once that worker's session has ended, and claims again.
+        log.warning("lane %d rests: %s", self.partition, error)
+        self._epoch = None
+        await asyncio.sleep(self._limits.fenced_pause_seconds)
+
+    async def _claim(self) -> None:
+        self.cache.clear()
+        state = await self._store.claim(self.partition, unless_above=self._epoch)
+        self._epoch, self._seq = state.epoch, state.seq
+        self._clock = EventClock.from_text(state.clock)
+        self._rescored, self._cursor = state.rescored, 0
+        await self._tell_again(state)
+        self.next_offset = (
+            await self._position.earliest(self.partition)
+            if state.next_offset is None
+            else state.next_offset
+        )
+        await self._seek()
+        log.info("lane %d: epoch %d, offset %d", self.partition, self._epoch, self.next_offset)
+
+    async def _tell_again(self, state: LaneState) -> None:
+        pending = unpack(state.pending)
+        changes = [Change.model_validate_json(change) for change in pending]
+        await self._tell(changes, pending)
+        metrics.CHANGES_REPUBLISHED.inc(len(changes))
+
+    async def _seek(self) -> None:
+        self._seeks = await self._position.seek(self.partition, self._offset)
+
+    @property
+    def _offset(self) -> int:
+        assert self.next_offset is not None  # noqa: S101 - set by the claim before any step
+        return self.next_offset
+
+    async def _serve(self) -> None:
+        while not self._stopping:
+            records = await self._next_records()
+            for at in range(0, len(records), self._limits.batch_events):
+                await self._take(records[at : at + self._limits.batch_events])
+                if self._stopping:
+                    break
+            await self._look_again()
+            self._flush_sample()
+        await self._flushed()
+
+    async def _next_records(self) -> list[ConsumerRecord]:
+        """The records that come next, of all batches that are waiting."""
+        records: list[ConsumerRecord] = []
+        expected = self._offset
+        for batch in await self.inbox.take(TICK_SECONDS):
+            if batch.seeks != self._seeks:
+                continue  # read from somewhere else
+            first = batch.records[0].offset
+            if first > expected and self._gap_seen_at != expected:
+                self._gap_seen_at = expected
+                await self._seek()
+                break
+            if first > expected:
+                # The same gap twice is the log's own: compaction, transactions or retention.
+                metrics.OFFSETS_MISSING.inc(first - expected)
+            elif self._gap_seen_at == expected:
+                metrics.OFFSET_GAPS.inc()
+            self._gap_seen_at = None
+            fresh = [record for record in batch.records if record.offset >= expected]
+            metrics.EVENTS_SKIPPED.inc(len(batch.records) - len(fresh))
+            records += fresh
+            expected = max(expected, batch.records[-1].offset + 1)
+        return records
+
+    async def _take(self, records: Sequence[ConsumerRecord]) -> None:
+        started = perf_counter()
+        wall_ms = self._wall_ms()
+        batch = read_batch(
+            records,
+            partition=self.partition,
+            now_ms=wall_ms,
+            known=self.cache,
+            reading=self._maker.reading,
+        )
+        metrics.EVENTS_RECEIVED.inc(len(records))
+        metrics.BATCH_SIZE.observe(len(records))
+        started = _observe("decode", started)
+        if batch.rejected:
+            await self._publisher.rejections(batch.rejected)
+        rows = await self._load(batch.customers)
+        started = _observe("load", started)
+        times_ms = batch.columns.time_ms.tolist()
+        clock = self._clock.advance(times_ms)
+        now_ms = self._now(clock, max(times_ms, default=0))
+        scored = await self._score(Taking(self.partition, batch, rows, now_ms))
+        _observe("score", started)
+        await self._step(scored, next_offset=records[-1].offset + 1, clock=clock)
+        metrics.EVENTS_PROCESSED.inc(len(batch.event_ids))
+        metrics.EVENTS_DUPLICATE.inc(scored.duplicates)
+        for currency in batch.unknown_currencies:
+            metrics.VALUES_WITHOUT_RATE.labels(currency=_label(currency)).inc()
+        durable_ms = self._wall_ms()
+        for received_ms in batch.received_ms:
+            metrics.EVENT_TO_REDIS_SECONDS.observe(max(durable_ms - received_ms, 0) / 1000)
+
+    def _now(self, clock: EventClock, newest_ms: int) -> int:
+        """The time to score at: the wall clock unless the past is replayed or caught up with."""
+        wall_ms = self._wall_ms()
+        if not self._maker.is_live:
+            return clock.now_ms or wall_ms
+        is_late = newest_ms < wall_ms - CATCHING_UP_MS
+        behind = self._position.lag(self.partition, self._offset) or 0
+        return clock.now_ms if is_late and behind > self._limits.batch_events else wall_ms
+
+    async def _load(self, customers: Sequence[CustomerId]) -> Rows:
+        rows, missing = self.cache.load(customers)
+        if missing:
+            names = [customers[at] for at in missing]
+            rows[missing] = self._maker.schema.decode(
+                await self._store.profiles(self.partition, names)
+            )
+        return rows
+
+    async def _step(
+        self, scored: Scored, *, next_offset: int, clock: EventClock, rescored: int | None = None
+    ) -> None:
+        assert self._epoch is not None  # noqa: S101 - set by the claim before any step
+        started = perf_counter()
+        step = Step(
+            partition=self.partition,
+            epoch=self._epoch,
+            seq=self._seq,
+            next_offset=next_offset,
+            clock=clock.to_text(),
+            pending=scored.pending,
+            rescored=self._rescored if rescored is None else rescored,
+            profiles=scored.profiles,
+            sizes=scored.sizes,
+            ttl_ms=self._maker.ttl_ms,
+        )
+        outcome = await self._store.step(step)
+        if outcome is not Outcome.APPLIED:
+            raise StepRefusedError(outcome)
+        self._seq += 1
+        self.next_offset, self._clock, self._rescored = next_offset, clock, step.rescored
+        self.cache.keep(scored.customers, scored.rows)
+        started = _observe("step", started)
+        await self._tell(scored.changes, unpack(scored.pending))
+        _observe("publish", started)
+        self._sampled |= self._maker.sampled(scored, self._model())
+
+    async def _tell(self, changes: Sequence[Change], pending: Sequence[bytes]) -> None:
+        if not changes:
+            return
+        records = [segment_record(change) for change in changes]
+        addressed = [(c.subject, data) for c, data in zip(changes, pending, strict=True)]
+        telling: list[Awaitable[None]] = [
+            self._store.write_segments(records, self._maker.segmentation),
+            self._publisher.changes(addressed),
+        ]
+        await asyncio.gather(*telling)
+        told(changes)
+
+    async def _look_again(self) -> None:
+        """Score some customers without an event: after a new model, or because time passed."""
+        if monotonic() < self._next_slice:
+            return
+        model = self._model()
+        if model is not None and self._rescored < model.version:
+            await self._rescore(model)
+        elif not await self._sweep():
+            self._next_slice = monotonic() + 1.0
+
+    async def _rescore(self, model: Snapshot) -> None:
+        if self._scanned_for != model.version:
+            # Whom the scan has passed was scored by an older model: begin anew.
+            self._scanned_for, self._cursor = model.version, 0
+        cursor, found = await self._store.scan(self.partition, self._cursor, SLICE)
+        customers = list(dict.fromkeys(found))
+        rows = await self._load(customers)
+        old = (rows["model"] < model.version) & (rows["first_ms"] > 0)
+        chosen = [customer for customer, is_old in zip(customers, old, strict=True) if is_old]
+        scored = self._maker.again(
+            self.partition,
+            chosen,
+            rows[old],
+            model=model,
+            now_ms=self._now(self._clock, 0),
+            reason="model",
+        )
+        done = model.version if cursor == 0 else self._rescored
+        await self._step(scored, next_offset=self._offset, clock=self._clock, rescored=done)
+        self._cursor = cursor
+        self._spend(len(customers))
+
+    async def _sweep(self) -> bool:
+        now_ms = self._now(self._clock, 0)
+        customers = await self._store.due(self.partition, now_ms, SLICE)
+        if not customers:
+            return False
+        rows = await self._load(customers)
+        scored = self._maker.again(
+            self.partition, customers, rows, model=self._model(), now_ms=now_ms, reason="time"
+        )
+        await self._step(scored, next_offset=self._offset, clock=self._clock)
+        self._spend(len(customers))
+        return True
+
+    def _spend(self, customers: int) -> None:
+        self._next_slice = monotonic() + customers / self._limits.sweep_customers_per_second
+
+    def _flush_sample(self) -> None:
+        """Send what is new to the trainer once a second, beside the steps: it may come late."""
+        is_busy = self._flush is not None and not self._flush.done()
+        is_due = monotonic() >= self._next_flush or len(self._sampled) >= FLUSH_PROFILES
+        if self._sampled and not is_busy and is_due:
+            profiles, self._sampled = self._sampled, {}
+            self._flush = asyncio.create_task(self._publisher.profiles(profiles))
+            self._next_flush = monotonic() + FLUSH_SECONDS
+
+    async def _flushed(self) -> None:
+        while self._flush is not None or self._sampled:
+            if self._flush is not None:
+                await self._flush
+                self._flush = None
+            self._next_flush = 0.0
+            self._flush_sample()
+
+
+def _label(currency: str) -> str:
+    """A currency as a label; whatever is no code shares one, so that labels stay few."""
+    code = currency.strip().upper()
+    return code if len(code) == 3 and code.isascii() and code.isalpha() else "other"  # noqa: PLR2004 - ISO 4217
+
+
+def _observe(stage: str, started: float) -> float:
+    ended = perf_counter()
+    metrics.STAGE_SECONDS.labels(stage=stage).observe(ended - started)
+    return ended

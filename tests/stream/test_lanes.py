@@ -1,0 +1,243 @@
+"""A lane through good days and bad ones."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from models.identifiers import CustomerId
+from models.profiles import DAY_MS
+from stream.store import LaneState, Outcome, Step
+from stream.transport import RecordBatch
+from tests.memory_store import MemoryStore
+from tests.stream.lane_kit import START_MS, Kit, event, maker, record, two_segments, until
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def kit(store: MemoryStore) -> Kit:
+    return Kit(store)
+
+
+async def test_events_become_profiles_and_the_lane_moves_on(kit: Kit, store: MemoryStore) -> None:
+    async with kit.running() as lane:
+        await lane.inbox.put(
+            kit.kafka.batch(
+                record(0, event("ann", 1)), record(1, event("bob", 1)), record(2, event("ann", 2))
+            )
+        )
+        await until(lambda: lane.next_offset == 3)
+    assert kit.orders() == {"ann": 2, "bob": 1}
+    assert store.lanes[0].sizes == {"unassigned": 2}
+    assert set(kit.kafka.sampled) == {"ann", "bob"}
+
+
+async def test_what_cannot_be_read_is_set_aside_and_the_rest_goes_on(kit: Kit) -> None:
+    bad = [b"{half", None, event("ann", 1, value=1)[:-1], b"\xff\xfe", event("", 1)]
+    async with kit.running() as lane:
+        records = [record(at, value) for at, value in enumerate(bad)]
+        await lane.inbox.put(kit.kafka.batch(*records, record(5, event("ann", 2))))
+        await until(lambda: lane.next_offset == 6)
+    assert [r.record.offset for r in kit.kafka.rejected] == [0, 1, 2, 3, 4]
+    assert kit.orders() == {"ann": 1}
+
+
+async def test_an_event_on_another_customers_partition_is_rejected(kit: Kit) -> None:
+    async with kit.running(maker(partition=1)) as lane:
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
+        await until(lambda: lane.next_offset == 1)
+    assert [r.reason.value for r in kit.kafka.rejected] == ["wrong_partition"]
+    assert kit.orders() == {}
+
+
+async def test_records_that_come_again_are_not_counted_again(kit: Kit) -> None:
+    first, second = record(0, event("ann", 1)), record(1, event("ann", 2))
+    async with kit.running() as lane:
+        await lane.inbox.put(kit.kafka.batch(first))
+        await lane.inbox.put(kit.kafka.batch(first, second))
+        await until(lambda: lane.next_offset == 2)
+    assert kit.orders() == {"ann": 2}
+
+
+async def test_a_batch_from_before_a_seek_is_left_alone(kit: Kit) -> None:
+    async with kit.running() as lane:
+        await lane.inbox.put(RecordBatch(0, [record(0, event("ann", 1))], seeks=0))
+        await lane.inbox.put(kit.kafka.batch(record(0, event("bob", 1))))
+        await until(lambda: lane.next_offset == 1)
+    assert kit.orders() == {"bob": 1}
+
+
+async def test_a_gap_is_sought_back_once_and_then_believed(kit: Kit) -> None:
+    async with kit.running() as lane:
+        await lane.inbox.put(kit.kafka.batch(record(7, event("ann", 1))))
+        await until(lambda: len(kit.kafka.sought) == 2)
+        assert kit.kafka.sought == [0, 0]
+        assert lane.next_offset == 0
+        await lane.inbox.put(kit.kafka.batch(record(7, event("ann", 1))))
+        await until(lambda: lane.next_offset == 8)
+    assert kit.orders() == {"ann": 1}
+
+
+async def test_without_a_model_nobody_has_a_segment_and_then_everybody_gets_one(
+    kit: Kit, store: MemoryStore
+) -> None:
+    async with kit.running() as lane:
+        events = [event("ann", 1), *(event("bob", n) for n in range(5))]
+        records = [record(at, value) for at, value in enumerate(events)]
+        await lane.inbox.put(kit.kafka.batch(*records))
+        await until(lambda: lane.next_offset == 6)
+        assert kit.kafka.told == []
+        kit.model = two_segments()
+        await until(lambda: len(kit.kafka.told) == 2)
+    changes = {change["subject"]: change["data"] for change in kit.kafka.events()}
+    assert {name: data["to"]["id"] for name, data in changes.items()} == {"ann": "s1", "bob": "s2"}
+    assert {data["reason"] for data in changes.values()} == {"model"}
+    assert all(data["from"] is None and data["version"] == 1 for data in changes.values())
+    assert +store.lanes[0].sizes == {"s1": 1, "s2": 1}
+    assert store.segments["default", CustomerId("bob")].name == "Many orders"
+
+
+async def test_a_customer_who_moves_is_told_of_with_the_event_that_did_it(kit: Kit) -> None:
+    kit.model = two_segments()
+    async with kit.running() as lane:
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 0))))
+        await until(lambda: lane.next_offset == 1)
+        more = [record(at, event("ann", at)) for at in range(1, 6)]
+        await lane.inbox.put(kit.kafka.batch(*more))
+        await until(lambda: lane.next_offset == 6)
+    first, second = (change["data"] for change in kit.kafka.events())
+    assert (first["to"]["id"], second["from"]["id"], second["to"]["id"]) == ("s1", "s1", "s2")
+    assert (second["reason"], second["cause_event_id"], second["version"]) == ("event", "ann-5", 2)
+
+
+async def test_a_customer_who_never_comes_back_is_forgotten_once(
+    kit: Kit, store: MemoryStore
+) -> None:
+    kit.model = two_segments()
+    kit.wall_ms = START_MS
+    async with kit.running(maker(is_live=True)) as lane:
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 0))))
+        await until(lambda: len(kit.kafka.told) == 1)
+    kit.wall_ms = START_MS + 101 * DAY_MS
+    async with kit.running(maker(is_live=True)) as lane:
+        await until(lambda: len(kit.kafka.told) == 2)
+        await lane.inbox.put(kit.kafka.batch(record(1, event("ann", 1, time_ms=kit.wall_ms))))
+        await until(lambda: len(kit.kafka.told) == 3)
+    gone, back = (change["data"] for change in kit.kafka.events()[1:])
+    assert (gone["reason"], gone["to"], gone["version"]) == ("expired", None, 2)
+    assert (back["from"], back["to"]["id"], back["version"]) == (None, "s1", 3)
+    assert +store.lanes[0].sizes == {"s1": 1}
+    assert kit.orders() == {"ann": 1}
+
+
+async def test_a_successor_tells_what_its_predecessor_could_not_byte_for_byte(
+    kit: Kit, store: MemoryStore
+) -> None:
+    kit.model = two_segments()
+
+    def die() -> None:
+        raise asyncio.CancelledError
+
+    kit.kafka.fail = die
+    lane = kit.lane()
+    task = asyncio.create_task(lane.run())
+    await until(lambda: lane.next_offset is not None)
+    await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
+    await asyncio.wait([task])
+    assert kit.kafka.told == []
+    pending = store.lanes[0].pending
+    kit.kafka.fail = None
+    async with kit.running() as successor:
+        assert successor.next_offset == 1
+    assert [value for _, value in kit.kafka.told] == [pending]
+
+
+class LossyStore(MemoryStore):
+    """Applies a step, then loses the connection before the worker hears of it."""
+
+    lose = False
+
+    async def step(self, step: Step) -> Outcome:
+        outcome = await super().step(step)
+        if self.lose:
+            self.lose = False
+            raise RedisConnectionError("connection lost")
+        return outcome
+
+
+async def test_a_reply_that_is_lost_counts_nothing_twice() -> None:
+    store = LossyStore()
+    kit = Kit(store, model=two_segments())
+    async with kit.running() as lane:
+        store.lose = True
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
+        await until(lambda: lane.next_offset == 1)
+        again = kit.kafka.batch(record(0, event("ann", 1)), record(1, event("ann", 2)))
+        await lane.inbox.put(again)
+        await until(lambda: lane.next_offset == 2)
+    assert kit.orders() == {"ann": 2}
+    assert len({change["id"] for change in kit.kafka.events()}) == len(kit.kafka.told) == 1
+
+
+class AbsentStore(MemoryStore):
+    """Does not answer for a while."""
+
+    answers = True
+    refused = 0
+
+    async def profiles(self, partition: int, customers: Sequence[CustomerId]) -> list[bytes | None]:
+        if not self.answers:
+            self.refused += 1
+            raise RedisConnectionError("connection refused")
+        return await super().profiles(partition, customers)
+
+    async def claim(self, partition: int, *, unless_above: int | None = None) -> LaneState:
+        if not self.answers:
+            raise RedisConnectionError("connection refused")
+        return await super().claim(partition, unless_above=unless_above)
+
+
+async def test_a_redis_that_goes_away_is_waited_for() -> None:
+    store = AbsentStore()
+    kit = Kit(store)
+    async with kit.running() as lane:
+        store.answers = False
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
+        await until(lambda: store.refused)
+        store.answers = True
+        await until(lambda: len(kit.kafka.sought) == 2)
+        assert kit.kafka.sought == [0, 0]
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
+        await until(lambda: lane.next_offset == 1)
+    assert kit.orders() == {"ann": 1}
+
+
+async def test_a_worker_that_lost_its_lane_writes_nothing_and_rests(
+    kit: Kit, store: MemoryStore
+) -> None:
+    async with kit.running() as lane:
+        other = await store.claim(0)
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
+        await until(lambda: store.lanes[0].epoch > other.epoch)
+        assert kit.orders() == {}
+
+
+async def test_a_redis_that_came_back_older_is_read_again_from_its_own_offset(
+    kit: Kit, store: MemoryStore
+) -> None:
+    async with kit.running() as lane:
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
+        await until(lambda: lane.next_offset == 1)
+        older = store.lanes.pop(0)
+        store.lanes[0].epoch = older.epoch - 1
+        await lane.inbox.put(kit.kafka.batch(record(1, event("ann", 2))))
+        await until(lambda: lane.next_offset == 0)
+        everything = [record(at, event("ann", at + 1)) for at in range(2)]
+        await lane.inbox.put(kit.kafka.batch(*everything))
+        await until(lambda: lane.next_offset == 2)
+    assert kit.orders() == {"ann": 2}

@@ -1,0 +1,239 @@
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
+
+from bench import throughput
+from bench.common import BenchError, Spread, cpu_seconds, memory, parse_cpu_seconds, parse_memory
+from bench.load import customers_of, send_evenly, visitors
+from bench.measurements import STAGES, Run, fault, stages_us_per_event
+from stream.events import parse
+from stream.inspection import SegmentReport
+from stream.money import Money
+from stream.scrape import Buckets, Scrape
+from stream.sources import SourceEvent
+
+REPORT = SegmentReport(customers=10, unassigned=0, model=1, learned=10, needed=5, segments=[])
+
+
+def run_at(rate: float) -> Run:
+    return Run(rate, cpu_us_per_event=rate / 10, stages_us_per_event=dict.fromkeys(STAGES, rate))
+
+
+def test_processor_time_is_read_behind_a_process_name_with_spaces_and_parentheses() -> None:
+    counters = " ".join(str(number) for number in range(4, 14))
+    assert parse_cpu_seconds(f"1 (faust (a) b) S {counters} 150 50 0 0", 100) == 2.0
+
+
+def test_memory_is_read_in_megabytes_of_a_million_bytes() -> None:
+    used = parse_memory("Name:\tpython: 3\nVmHWM:\t    2000 kB\nVmRSS:\t    1000 kB\n")
+    assert (used.rss_mb, used.peak_mb) == (1.024, 2.048)
+
+
+def test_a_process_that_works_uses_processor_time_and_memory() -> None:
+    before = cpu_seconds(os.getpid())
+    for _ in range(1_000):
+        if cpu_seconds(os.getpid()) > before:
+            break
+        sum(range(100_000))
+    assert cpu_seconds(os.getpid()) > before
+    used = memory(os.getpid())
+    assert used.peak_mb >= used.rss_mb > 1
+
+
+def test_the_median_of_runs_is_given_with_their_range() -> None:
+    assert Spread.of([5.0, 1.0, 2.0]) == Spread(median=2.0, lowest=1.0, highest=5.0)
+
+
+def test_visitors_cause_one_and_a_half_events_each_that_a_worker_accepts() -> None:
+    events = list(visitors(100))
+    assert len(events) == 150
+    assert customers_of(events) == 100
+    parsed = [
+        parse(
+            event.value,
+            event.customer_id.encode(),
+            received_ms=event.time_ms,
+            now_ms=event.time_ms,
+            money=Money("EUR", {}),
+            correct_skew=False,
+        )
+        for event in events
+    ]
+    assert len({event.event_id for event in parsed}) == 150
+    assert [event.time_ms for event in parsed] == [event.time_ms for event in events]
+    assert sum(event.type == "order_completed" for event in parsed) == 50
+    assert len({event.value for event in parsed if event.value}) > 40
+
+
+class Clock:
+    """A clock that only sleeping and sending move on."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Recorder:
+    """Remembers when it was asked to send what; each send takes as long as it is told."""
+
+    def __init__(self, clock: Clock, takes: Callable[[int], float]) -> None:
+        self.sent: list[tuple[float, str, int | None]] = []
+        self._clock = clock
+        self._takes = takes
+
+    async def send(
+        self, topic: str, value: bytes | None, *, key: bytes | None, partition: int | None
+    ) -> Any:
+        assert topic == "events"
+        assert key is not None
+        assert value is not None
+        self.sent.append((self._clock.now, key.decode(), partition))
+        self._clock.now += self._takes(len(self.sent))
+        return _done()
+
+
+async def _done() -> None:
+    """What Kafka acknowledged."""
+
+
+async def send_three(takes: Callable[[int], float]) -> list[tuple[float, str, int | None]]:
+    clock = Clock()
+    recorder = Recorder(clock, takes)
+    await send_evenly(
+        [SourceEvent(name, 1, b"{}") for name in ("a", "bb", "ccc")],
+        recorder,
+        "events",
+        len,
+        interval_seconds=0.5,
+        clock=clock,
+        sleep=clock.sleep,
+    )
+    return recorder.sent
+
+
+async def test_events_are_sent_one_interval_after_the_other_to_their_partitions() -> None:
+    assert await send_three(lambda _: 0.0) == [(100.0, "a", 1), (100.5, "bb", 2), (101.0, "ccc", 3)]
+
+
+async def test_a_slow_send_does_not_move_what_is_due_later() -> None:
+    sent = await send_three(lambda number: 0.75 if number == 1 else 0.0)
+    assert [at for at, _, _ in sent] == [100.0, 100.75, 101.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"processed": 99}, "100 events were sent, 99 processed and 0 rejected"),
+        ({"processed": 101}, "100 events were sent, 101 processed and 0 rejected"),
+        ({"processed": 90, "rejected": 10}, "10 of 100 events were rejected"),
+        ({"customers": 11}, "the events are of 11 customers, Redis knows 10"),
+        ({"report": replace(REPORT, unassigned=3)}, "3 of 10 customers are in no segment"),
+    ],
+)
+def test_a_run_that_did_not_do_its_work_does_not_count(
+    change: dict[str, Any], complaint: str
+) -> None:
+    whole: dict[str, Any] = {
+        "sent": 100,
+        "processed": 100,
+        "rejected": 0,
+        "customers": 10,
+        "report": REPORT,
+    }
+    assert fault(**whole) == ""
+    assert complaint in fault(**(whole | change))
+
+
+def test_stages_are_spread_over_the_events_and_absent_ones_are_zero() -> None:
+    samples = {("shoal_stage_seconds_sum", frozenset({("stage", "step")})): 0.5}
+    stages = stages_us_per_event(Scrape(samples, at=0.0), 1_000)
+    assert stages == dict.fromkeys(STAGES, 0.0) | {"step": 500.0}
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Measurements that give fixed figures at once; which of them were made."""
+    made: list[str] = []
+    rates = iter([300.0, 100.0, 200.0])
+
+    async def rate(
+        warm_up: Sequence[SourceEvent], events: Sequence[SourceEvent], _: Console
+    ) -> Run:
+        assert (len(warm_up), len(events)) == (throughput.WARM_UP_EVENTS, 1_000)
+        made.append("throughput")
+        return run_at(next(rates))
+
+    async def latency(*_: object, rate: float) -> Buckets:
+        assert rate == throughput.RATE
+        made.append("latency")
+        return Buckets((0.1, 0.2, float("inf")), (100, 200, 200))
+
+    async def used(events: Sequence[SourceEvent], _: Console) -> dict[str, float]:
+        made.append("memory")
+        return {"customers": customers_of(events), "rss": 1.5, "peak": 2.5}
+
+    monkeypatch.setattr(throughput, "MEMORY_CUSTOMERS", 10)
+    monkeypatch.setattr(throughput, "measure_throughput", rate)
+    monkeypatch.setattr(throughput, "measure_latency", latency)
+    monkeypatch.setattr(throughput, "measure_memory", used)
+    return made
+
+
+def invoke(*arguments: str) -> Any:
+    app = typer.Typer()
+    app.command()(throughput.main)
+    return CliRunner().invoke(app, [*arguments, "--events", "1000"])
+
+
+def test_json_is_one_line_with_every_figure(measured: list[str]) -> None:
+    result = invoke("--json")
+    assert result.exit_code == 0
+    assert measured == ["throughput"] * 3 + ["latency", "memory"]
+    (line,) = result.stdout.splitlines()
+    figures = json.loads(line)
+    assert figures.pop("machine").keys() == {"cores", "python"}
+    assert figures == {
+        "events": 1000,
+        "customers": 20000,
+        "runs": 3,
+        "events_per_second": {"shoal": 200, "lowest": 100, "highest": 300},
+        "cpu_us_per_event": 20.0,
+        "stages_us_per_event": dict.fromkeys(STAGES, 200.0),
+        "latency_ms": {"at": 1000, "p50": 100.0, "p99": 198.0},
+        "worker_rss_mb": {"customers": 10, "rss": 1.5, "peak": 2.5},
+    }
+
+
+def test_people_get_a_table_of_what_they_asked_for(measured: list[str]) -> None:
+    result = invoke("--only", "latency")
+    assert result.exit_code == 0
+    assert measured == ["latency"]
+    assert "198.0 ms" in result.stdout
+    assert "events/s" not in result.stdout.replace("at 1000 events/s", "")
+    assert "memory" not in result.stdout
+
+
+def test_a_run_that_does_not_count_ends_in_a_message_and_no_figure(
+    measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> Run:
+        raise BenchError("this run does not count: 7 of 10 customers are in no segment")
+
+    monkeypatch.setattr(throughput, "measure_throughput", broken)
+    result = invoke("--json")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "7 of 10 customers are in no segment" in result.stderr
+    assert measured == []
