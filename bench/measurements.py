@@ -9,8 +9,8 @@ from rich.console import Console
 
 from bench.common import BenchError, cpu_seconds, memory
 from bench.load import customers_of, fill, trickle
-from stream.demo import Demo, prepared_demo
 from stream.inspection import SegmentReport
+from stream.local import WORKER, Local, local_servers
 from stream.scrape import Buckets, Scrape
 from stream.sources import SourceEvent
 
@@ -47,17 +47,17 @@ async def measure_throughput(warm_up: Events, events: Events, console: Console) 
     BenchError
         An event is missing, or a customer has no segment.
     """
-    async with prepared_demo(console) as demo:
-        await _warm_up(demo, warm_up)
-        await demo.end("worker")
-        await fill(events, demo.settings)
-        demo.start("worker", "worker", member="bench-worker")
-        first, handled = await _until_handled(demo, len(warm_up) + 1)
-        cpu = cpu_seconds(demo.pid("worker"))
-        last, _ = await _until_handled(demo, len(warm_up) + len(events))
-        cpu = cpu_seconds(demo.pid("worker")) - cpu
-        metrics = await _counted(demo, len(events))
-        await _check(demo, sent=len(events), customers=customers_of([*warm_up, *events]))
+    async with local_servers(console) as local:
+        await _warm_up(local, warm_up)
+        await local.processes.stop(WORKER)
+        await fill(events, local.settings)
+        local.start_worker()
+        first, handled = await _until_handled(local, len(warm_up) + 1)
+        cpu = cpu_seconds(local.processes.pid(WORKER))
+        last, _ = await _until_handled(local, len(warm_up) + len(events))
+        cpu = cpu_seconds(local.processes.pid(WORKER)) - cpu
+        metrics = await _counted(local, len(events))
+        await _check(local, sent=len(events), customers=customers_of([*warm_up, *events]))
     counted = len(warm_up) + len(events) - handled
     return Run(
         events_per_second=counted / (last - first),
@@ -76,14 +76,14 @@ async def measure_latency(
     BenchError
         An event is missing, or a customer has no segment.
     """
-    async with prepared_demo(console) as demo:
-        await _warm_up(demo, warm_up)
-        before = (await demo.scrape()).histogram(LATENCY)
-        await trickle(events, demo.settings, rate=rate)
+    async with local_servers(console) as local:
+        await _warm_up(local, warm_up)
+        before = (await local.scrape()).histogram(LATENCY)
+        await trickle(events, local.settings, rate=rate)
         sent = len(warm_up) + len(events)
-        await _until_handled(demo, sent)
-        seen = (await _counted(demo, sent)).histogram(LATENCY) - before
-        await _check(demo, sent=sent, customers=customers_of([*warm_up, *events]))
+        await _until_handled(local, sent)
+        seen = (await _counted(local, sent)).histogram(LATENCY) - before
+        await _check(local, sent=sent, customers=customers_of([*warm_up, *events]))
     if seen.counts[-1] != len(events):
         raise BenchError(f"{len(events)} events were sent, {seen.counts[-1]:.0f} were timed")
     return seen
@@ -100,12 +100,12 @@ async def measure_memory(events: Events, console: Console) -> dict[str, float]:
     BenchError
         An event is missing, or a customer has no segment.
     """
-    async with prepared_demo(console) as demo:
-        await _start(demo)
-        await fill(events, demo.settings, wait=demo.hold_back)
-        await _until_handled(demo, len(events))
-        await _check(demo, sent=len(events), customers=customers_of(events))
-        used = memory(demo.pid("worker"))
+    async with local_servers(console) as local:
+        await _start(local)
+        await fill(events, local.settings, wait=local.hold_back)
+        await _until_handled(local, len(events))
+        await _check(local, sent=len(events), customers=customers_of(events))
+        used = memory(local.processes.pid(WORKER))
     return {
         "customers": customers_of(events),
         "rss": round(used.rss_mb, 1),
@@ -122,25 +122,25 @@ def stages_us_per_event(metrics: Scrape, events: int) -> dict[str, float]:
     }
 
 
-async def _warm_up(demo: Demo, events: Events) -> None:
+async def _warm_up(local: Local, events: Events) -> None:
     """Trainer and worker running, the events behind them, everybody in a segment."""
-    await fill(events, demo.settings)
-    await _start(demo)
-    await _until_handled(demo, len(events))
-    await _check(demo, sent=len(events), customers=customers_of(events))
+    await fill(events, local.settings)
+    await _start(local)
+    await _until_handled(local, len(events))
+    await _check(local, sent=len(events), customers=customers_of(events))
 
 
-async def _start(demo: Demo) -> None:
-    demo.start("trainer", "trainer", member="bench-trainer")
-    demo.start("worker", "worker", member="bench-worker")
-    await demo.until_ready()
+async def _start(local: Local) -> None:
+    local.start_trainer()
+    local.start_worker()
+    await local.processes.until_ready()
 
 
-async def _until_handled(demo: Demo, events: int) -> tuple[float, int]:
+async def _until_handled(local: Local, events: int) -> tuple[float, int]:
     """When so many events were behind the lanes, by the monotonic clock, and how many were."""
     deadline = monotonic() + HANDLE_SECONDS
-    while (handled := await demo.handled()) < events:
-        demo.check_processes()
+    while (handled := await local.observer.handled()) < events:
+        local.processes.check()
         if monotonic() > deadline:
             raise BenchError(
                 f"{handled} of {events} events were handled in {HANDLE_SECONDS:.0f} s: "
@@ -150,21 +150,21 @@ async def _until_handled(demo: Demo, events: int) -> tuple[float, int]:
     return monotonic(), handled
 
 
-async def _counted(demo: Demo, events: int) -> Scrape:
+async def _counted(local: Local, events: int) -> Scrape:
     """The worker's metrics, once it has counted so many events or should have by now."""
     # A step is in Redis a moment before its worker knows.
     deadline = monotonic() + COUNT_SECONDS
     while True:
-        metrics = await demo.scrape()
+        metrics = await local.scrape()
         if metrics.total(PROCESSED) + metrics.total(REJECTED) >= events or monotonic() > deadline:
             return metrics
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _check(demo: Demo, *, sent: int, customers: int) -> None:
+async def _check(local: Local, *, sent: int, customers: int) -> None:
     """Wait for the segments of those who came last; all must be there."""
-    report = await _until_assigned(demo)
-    metrics = await _counted(demo, sent)
+    report = await _until_assigned(local)
+    metrics = await _counted(local, sent)
     complaint = fault(
         sent=sent,
         processed=int(metrics.total(PROCESSED)),
@@ -176,14 +176,14 @@ async def _check(demo: Demo, *, sent: int, customers: int) -> None:
         raise BenchError(f"this run does not count: {complaint}")
 
 
-async def _until_assigned(demo: Demo) -> SegmentReport:
+async def _until_assigned(local: Local) -> SegmentReport:
     """The segments, once every customer has one or it takes too long."""
     deadline = monotonic() + ASSIGN_SECONDS
     while True:
-        report = await demo.segments()
+        report = await local.observer.segments()
         if (report.model and not report.unassigned) or monotonic() > deadline:
             return report
-        demo.check_processes()
+        local.processes.check()
         await asyncio.sleep(0.1)
 
 

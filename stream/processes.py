@@ -133,19 +133,19 @@ class Processes:
         started.process.kill()
         started.process.wait()
 
-    async def stop(self) -> dict[str, int]:
-        """SIGTERM all, SIGKILL those that take too long; the exit codes."""
-        for started in self._started.values():
-            if started.process.poll() is None:
-                started.process.send_signal(signal.SIGTERM)
+    async def stop(self, *names: str) -> dict[str, int]:
+        """SIGTERM these, or all; SIGKILL those that take too long; the exit codes."""
+        ended = {name: self._started.pop(name).process for name in names or tuple(self._started)}
+        for process in ended.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
         codes = {}
-        for name, started in self._started.items():
+        for name, process in ended.items():
             try:
-                codes[name] = await asyncio.to_thread(started.process.wait, STOP_SECONDS)
+                codes[name] = await asyncio.to_thread(process.wait, STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                started.process.kill()
-                codes[name] = await asyncio.to_thread(started.process.wait)
-        self._started.clear()
+                process.kill()
+                codes[name] = await asyncio.to_thread(process.wait)
         return codes
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from models.identifiers import CustomerId
@@ -11,7 +12,7 @@ from models.profiles import DAY_MS
 from stream.store import LaneState, Outcome, Step
 from stream.transport import RecordBatch
 from tests.memory_store import MemoryStore
-from tests.stream.lane_kit import START_MS, Kit, event, maker, record, two_segments, until
+from tests.stream.lane_kit import SCHEMA, START_MS, Kit, event, maker, record, two_segments, until
 
 
 @pytest.fixture
@@ -241,3 +242,35 @@ async def test_a_redis_that_came_back_older_is_read_again_from_its_own_offset(
         await lane.inbox.put(kit.kafka.batch(*everything))
         await until(lambda: lane.next_offset == 2)
     assert kit.orders() == {"ann": 2}
+
+
+async def test_a_model_that_comes_during_a_scan_scores_everybody_again(
+    kit: Kit, store: MemoryStore
+) -> None:
+    async with kit.running() as lane:
+        records = [record(n, event(f"c{n:04}", 1)) for n in range(1_200)]
+        await lane.inbox.put(kit.kafka.batch(*records))
+        await until(lambda: lane.next_offset == 1_200)
+        kit.model = two_segments(version=1)
+        await until(lambda: len(kit.kafka.told) >= 500)
+        kit.model = two_segments(version=2)
+        await until(lambda: store.lanes[0].rescored == 2)
+    rows = SCHEMA.decode(list(store.lanes[0].profiles.values()))
+    assert set(rows["model"].tolist()) == {2}
+
+
+async def test_values_without_a_rate_are_counted_by_currency(kit: Kit) -> None:
+    def count(currency: str) -> float:
+        name = "shoal_values_without_rate_total"
+        return REGISTRY.get_sample_value(name, {"currency": currency}) or 0.0
+
+    before = {currency: count(currency) for currency in ("SEK", "other")}
+    async with kit.running() as lane:
+        currencies = ["SEK", "sek", "monopoly money", "EUR"]
+        values = [
+            event("ann", n, properties={"value": 1, "currency": currency})
+            for n, currency in enumerate(currencies)
+        ]
+        await lane.inbox.put(kit.kafka.batch(*(record(n, v) for n, v in enumerate(values))))
+        await until(lambda: lane.next_offset == 4)
+    assert {c: count(c) - n for c, n in before.items()} == {"SEK": 2, "other": 1}

@@ -9,10 +9,12 @@ import aiokafka
 import faust
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.protocol.fetch import FetchRequest
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer
 from faust.types import TP
 
 from config.settings import Settings
+from stream import transport
 from stream.app import create_worker_app
 from stream.transport import (
     BatchingConsumer,
@@ -20,6 +22,7 @@ from stream.transport import (
     BatchingTransport,
     DurableProducer,
     RecordBatch,
+    paced,
     within,
 )
 from tests.stream.lane_kit import record
@@ -160,3 +163,35 @@ async def test_tasks_that_do_not_end_in_time_are_cancelled() -> None:
     assert quick.done()
     assert not quick.cancelled()
     assert endless.cancelled()
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 100.0
+        monkeypatch.setattr(transport, "monotonic", lambda: self.seconds)
+        monkeypatch.setattr("stream.transport.asyncio.sleep", self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.mark.parametrize(("brought", "pause"), [(None, 0.02), (b"x", 0.02), (b"x" * 65_536, 0.0)])
+async def test_fetches_that_bring_little_follow_each_other_slowly(
+    brought: bytes | None, pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    response = SimpleNamespace(topics=[("shoal.events", [(0, 0, 9, brought)])])
+
+    async def answer(*_: Any, **__: Any) -> Any:
+        return response
+
+    send = paced(answer)
+    fetch = FetchRequest(20, 1, 1, 0, [])
+    await send(1, fetch)
+    assert clock.seconds == 100.0
+    await send(1, fetch)
+    assert clock.seconds == pytest.approx(100.0 + pause)
+    await send(1, SimpleNamespace())
+    assert clock.seconds == pytest.approx(100.0 + pause)

@@ -1,0 +1,48 @@
+"""Batches on their way to a lane: taken together, held back when many, dropped at the end."""
+
+import asyncio
+
+from stream.inbox import Inbox
+from stream.transport import RecordBatch
+from tests.stream.lane_kit import event, record
+
+
+def batch(*offsets: int) -> RecordBatch:
+    return RecordBatch(0, [record(offset, event("ann", offset)) for offset in offsets], seeks=1)
+
+
+async def test_what_came_meanwhile_is_taken_together() -> None:
+    inbox = Inbox(limit=10)
+    await inbox.put(batch(0, 1))
+    await inbox.put(batch(2))
+    assert [len(b.records) for b in await inbox.take(1)] == [2, 1]
+    assert await inbox.take(0.001) == []
+
+
+async def test_who_puts_too_much_waits_until_it_is_taken() -> None:
+    inbox = Inbox(limit=2)
+    await inbox.put(batch(0, 1))
+    waiting = asyncio.create_task(inbox.put(batch(2)))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert len(await inbox.take(1)) == 1
+    await waiting
+    assert len(await inbox.take(1)) == 1
+
+
+async def test_a_batch_that_comes_ends_the_wait_for_it() -> None:
+    inbox = Inbox(limit=2)
+    taking = asyncio.create_task(inbox.take(60))
+    await asyncio.sleep(0)
+    await inbox.put(batch(0))
+    assert len(await taking) == 1
+
+
+async def test_a_closed_inbox_drops_everything_and_holds_nobody() -> None:
+    inbox = Inbox(limit=1)
+    await inbox.put(batch(0))
+    held = asyncio.create_task(inbox.put(batch(1)))
+    inbox.close()
+    await held
+    await inbox.put(batch(2))
+    assert await inbox.take(60) == []
