@@ -9,6 +9,9 @@ from stream.transport import RecordBatch
 class Inbox:
     """A queue that is emptied at once: what came during one step makes up the next.
 
+    It begins closed. A closed inbox drops whatever comes, and nobody waits for it: batches that
+    were read before a lane is claimed are read again from the lane's own offset.
+
     Parameters
     ----------
     limit
@@ -19,15 +22,26 @@ class Inbox:
         self._limit = limit
         self._batches: deque[RecordBatch] = deque()
         self._held = 0
-        self._is_closed = False
+        self._is_open = False
         self._arrived = asyncio.Event()
         self._has_room = asyncio.Event()
-        self._has_room.set()
+        self.close()
+
+    def open(self) -> None:
+        """Begin to keep what comes."""
+        self._is_open = True
+        self._arrived.clear()
+
+    def close(self) -> None:
+        """Drop what is here and whatever comes; nobody waits any more."""
+        self._is_open = False
+        self._empty()
+        self._arrived.set()
 
     async def put(self, batch: RecordBatch) -> None:
-        """Add a batch, once there is room; a closed inbox drops it."""
+        """Add a batch, once there is room."""
         await self._has_room.wait()
-        if self._is_closed:
+        if not self._is_open:
             return
         self._batches.append(batch)
         self._held += len(batch.records)
@@ -37,24 +51,18 @@ class Inbox:
 
     async def take(self, seconds: float) -> list[RecordBatch]:
         """All batches that are here, after waiting for one; empty when none comes in time."""
-        if not self._batches and not self._is_closed:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._arrived.wait()
-            except TimeoutError:
-                return []
+        try:
+            async with asyncio.timeout(seconds):
+                await self._arrived.wait()
+        except TimeoutError:
+            return []
         taken = list(self._batches)
-        self._batches.clear()
-        self._held = 0
-        self._has_room.set()
-        if not self._is_closed:
+        self._empty()
+        if self._is_open:
             self._arrived.clear()
         return taken
 
-    def close(self) -> None:
-        """Drop what is here and whatever comes; nobody waits any more."""
-        self._is_closed = True
+    def _empty(self) -> None:
         self._batches.clear()
         self._held = 0
-        self._arrived.set()
         self._has_room.set()

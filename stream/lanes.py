@@ -7,11 +7,13 @@ it answers, claim the lane again, tell what was pending, and read on from the la
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from typing import Protocol
+from uuid import uuid4
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
@@ -20,6 +22,7 @@ from redis.exceptions import RedisError
 from models.clock import EventClock
 from models.columns import Rows
 from models.identifiers import CustomerId
+from models.profiles import UnknownProfileError
 from models.snapshots import Snapshot
 from stream import metrics
 from stream.batches import Rejection, read_batch
@@ -33,9 +36,11 @@ from stream.store import LaneFencedError, LaneState, Outcome, Step, Store
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
+SHORTEST_TICK_SECONDS = 0.001
 SLICE = 500
 FLUSH_SECONDS = 1.0
 FLUSH_PROFILES = 2_000
+MOST_UNSENT_PROFILES = 20_000
 LONGEST_PAUSE_SECONDS = 5.0
 CATCHING_UP_MS = 60_000
 
@@ -115,6 +120,7 @@ class Lane:
         self.partition = partition
         self.inbox = Inbox(2 * limits.batch_events)
         self.next_offset: int | None = None
+        self.is_serving = False
         self.cache = ProfileCache(maker.schema, limits.cache_profiles)
         self._store = store
         self._maker = maker
@@ -124,7 +130,8 @@ class Lane:
         self._score = score
         self._limits = limits
         self._wall_ms = wall_ms
-        self._stopping = False
+        self._stopped = asyncio.Event()
+        self._owner = uuid4().hex
         self._epoch: int | None = None
         self._seq = 0
         self._seeks = -1
@@ -140,13 +147,20 @@ class Lane:
 
     def stop(self) -> None:
         """Let the step in flight end, then come to rest."""
-        self._stopping = True
+        self._stopped.set()
         self.inbox.close()
 
     async def run(self) -> None:
         """Serve the lane until it is stopped, through any failure of a server."""
+        try:
+            await self._run()
+        finally:
+            if self._flush is not None:
+                await _ended(self._flush)
+
+    async def _run(self) -> None:
         pause = 0.1
-        while not self._stopping:
+        while not self._stopped.is_set():
             try:
                 await self._claim()
                 pause = 0.1
@@ -158,7 +172,7 @@ class Lane:
                 log.warning("lane %d: step refused (%s)", self.partition, refusal.outcome)
                 if refusal.outcome is Outcome.FENCED:
                     await self._rest_fenced(refusal)
-            except (RedisError, KafkaError, OSError, TimeoutError) as error:
+            except (RedisError, KafkaError, OSError, TimeoutError, UnknownProfileError) as error:
                 await self._rest_waiting(error, pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
@@ -167,7 +181,7 @@ class Lane:
         errors = metrics.KAFKA_ERRORS if server == "kafka" else metrics.REDIS_ERRORS
         errors.inc()
         log.warning("lane %d waits for %s: %r", self.partition, server, error)
-        await asyncio.sleep(seconds)
+        await self._rest(seconds)
         metrics.WAITING_SECONDS.labels(server=server).inc(seconds)
 
     async def _rest_fenced(self, error: Exception) -> None:
@@ -175,11 +189,17 @@ class Lane:
         # this one is still assigned once that worker's session has ended, and claims again.
         log.warning("lane %d rests: %s", self.partition, error)
         self._epoch = None
-        await asyncio.sleep(self._limits.fenced_pause_seconds)
+        await self._rest(self._limits.fenced_pause_seconds)
+
+    async def _rest(self, seconds: float) -> None:
+        self.is_serving = False
+        self.inbox.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
 
     async def _claim(self) -> None:
         self.cache.clear()
-        state = await self._store.claim(self.partition, unless_above=self._epoch)
+        state = await self._store.claim(self.partition, owner=self._owner, unless_above=self._epoch)
         self._epoch, self._seq = state.epoch, state.seq
         self._clock = EventClock.from_text(state.clock)
         self._rescored, self._cursor = state.rescored, 0
@@ -189,7 +209,8 @@ class Lane:
             if state.next_offset is None
             else state.next_offset
         )
-        await self._seek()
+        self.inbox.open()
+        await self._seek(self._offset)
         log.info("lane %d: epoch %d, offset %d", self.partition, self._epoch, self.next_offset)
 
     async def _tell_again(self, state: LaneState) -> None:
@@ -198,8 +219,8 @@ class Lane:
         await self._tell(changes, pending)
         metrics.CHANGES_REPUBLISHED.inc(len(changes))
 
-    async def _seek(self) -> None:
-        self._seeks = await self._position.seek(self.partition, self._offset)
+    async def _seek(self, offset: int) -> None:
+        self._seeks = await self._position.seek(self.partition, offset)
 
     @property
     def _offset(self) -> int:
@@ -207,27 +228,28 @@ class Lane:
         return self.next_offset
 
     async def _serve(self) -> None:
-        while not self._stopping:
+        self.is_serving = True
+        while not self._stopped.is_set():
             records = await self._next_records()
             for at in range(0, len(records), self._limits.batch_events):
                 await self._take(records[at : at + self._limits.batch_events])
-                if self._stopping:
+                if self._stopped.is_set():
                     break
             await self._look_again()
-            self._flush_sample()
-        await self._flushed()
+            await self._flush_sample()
+        await self._flush_all()
 
     async def _next_records(self) -> list[ConsumerRecord]:
         """The records that come next, of all batches that are waiting."""
         records: list[ConsumerRecord] = []
         expected = self._offset
-        for batch in await self.inbox.take(TICK_SECONDS):
+        for batch in await self.inbox.take(self._patience()):
             if batch.seeks != self._seeks:
                 continue  # read from somewhere else
             first = batch.records[0].offset
             if first > expected and self._gap_seen_at != expected:
                 self._gap_seen_at = expected
-                await self._seek()
+                await self._seek(expected)
                 break
             if first > expected:
                 # The same gap twice is the log's own: compaction, transactions or retention.
@@ -240,6 +262,10 @@ class Lane:
             records += fresh
             expected = max(expected, batch.records[-1].offset + 1)
         return records
+
+    def _patience(self) -> float:
+        """How long to wait for events before customers without any are looked at."""
+        return min(max(self._next_slice - monotonic(), SHORTEST_TICK_SECONDS), TICK_SECONDS)
 
     async def _take(self, records: Sequence[ConsumerRecord]) -> None:
         started = perf_counter()
@@ -261,9 +287,17 @@ class Lane:
         times_ms = batch.columns.time_ms.tolist()
         clock = self._clock.advance(times_ms)
         now_ms = self._now(clock, max(times_ms, default=0))
+        model = self._model()
+        version = model.version if model else 0
         scored = await self._score(Taking(self.partition, batch, rows, now_ms))
         _observe("score", started)
-        await self._step(scored, next_offset=records[-1].offset + 1, clock=clock)
+        await self._step(
+            scored,
+            next_offset=records[-1].offset + 1,
+            clock=clock,
+            # New customers were not scored by a model that this worker has not seen yet.
+            rescored=min(self._rescored, version),
+        )
         metrics.EVENTS_PROCESSED.inc(len(batch.event_ids))
         metrics.EVENTS_DUPLICATE.inc(scored.duplicates)
         for currency in batch.unknown_currencies:
@@ -313,22 +347,24 @@ class Lane:
         self._seq += 1
         self.next_offset, self._clock, self._rescored = next_offset, clock, step.rescored
         self.cache.keep(scored.customers, scored.rows)
+        self._sampled |= self._maker.sampled(scored, self._model())
         started = _observe("step", started)
         await self._tell(scored.changes, unpack(scored.pending))
+        told(scored.changes)
         _observe("publish", started)
-        self._sampled |= self._maker.sampled(scored, self._model())
 
     async def _tell(self, changes: Sequence[Change], pending: Sequence[bytes]) -> None:
         if not changes:
             return
         records = [segment_record(change) for change in changes]
         addressed = [(c.subject, data) for c, data in zip(changes, pending, strict=True)]
-        telling: list[Awaitable[None]] = [
-            self._store.write_segments(records, self._maker.segmentation),
-            self._publisher.changes(addressed),
-        ]
-        await asyncio.gather(*telling)
-        told(changes)
+        telling = asyncio.create_task(self._publisher.changes(addressed))
+        try:
+            await self._store.write_segments(records, self._maker.segmentation)
+            await telling
+        finally:
+            # Nothing is told behind the back of a lane that is claimed again, or lost.
+            await _ended(telling)
 
     async def _look_again(self) -> None:
         """Score some customers without an event: after a new model, or because time passed."""
@@ -378,22 +414,31 @@ class Lane:
     def _spend(self, customers: int) -> None:
         self._next_slice = monotonic() + customers / self._limits.sweep_customers_per_second
 
-    def _flush_sample(self) -> None:
+    async def _flush_sample(self) -> None:
         """Send what is new to the trainer once a second, beside the steps: it may come late."""
-        is_busy = self._flush is not None and not self._flush.done()
+        if self._flush is not None:
+            if not self._flush.done() and len(self._sampled) < MOST_UNSENT_PROFILES:
+                return
+            await self._flush
+            self._flush = None
         is_due = monotonic() >= self._next_flush or len(self._sampled) >= FLUSH_PROFILES
-        if self._sampled and not is_busy and is_due:
+        if self._sampled and is_due:
             profiles, self._sampled = self._sampled, {}
             self._flush = asyncio.create_task(self._publisher.profiles(profiles))
             self._next_flush = monotonic() + FLUSH_SECONDS
 
-    async def _flushed(self) -> None:
+    async def _flush_all(self) -> None:
         while self._flush is not None or self._sampled:
             if self._flush is not None:
                 await self._flush
                 self._flush = None
             self._next_flush = 0.0
-            self._flush_sample()
+            await self._flush_sample()
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _label(currency: str) -> str:

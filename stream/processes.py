@@ -19,6 +19,8 @@ from stream.server_process import die_with_parent
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
+# A process listens before it answers.
+PATIENCE = aiohttp.ClientTimeout(total=2)
 SHOAL = (sys.executable, "-m", "stream.cli")
 
 
@@ -93,7 +95,7 @@ class Processes:
             One of them ended, or it takes too long.
         """
         deadline = monotonic() + START_SECONDS
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp.ClientSession(timeout=PATIENCE) as session:
             for name, started in self._started.items():
                 while not await _answers(session, f"http://127.0.0.1:{started.port}/readyz"):
                     self.check()
@@ -153,5 +155,5 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
     try:
         async with session.get(url) as response:
             return response.ok
-    except aiohttp.ClientError:
+    except (aiohttp.ClientError, TimeoutError):
         return False

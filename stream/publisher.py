@@ -7,9 +7,17 @@ from time import monotonic
 from typing import Any, Protocol
 
 from aiokafka import ConsumerRecord
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    ProducerFenced,
+    UnknownProducerId,
+)
 from faust.exceptions import ProducerSendError
 
+from models.errors import ShoalError
 from models.identifiers import CustomerId
 from stream import metrics
 from stream.batches import Rejection
@@ -23,6 +31,14 @@ MAX_REJECTED_BYTES = 900_000
 MAX_KEY_BYTES = 4_096
 LONGEST_PAUSE_SECONDS = 5.0
 AT_ONCE = 500
+# aiokafka counts a sequence number before the broker answers and never takes it back.
+FINAL = (
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    ProducerFenced,
+    UnknownProducerId,
+)
 
 
 class Producer(Protocol):
@@ -41,6 +57,16 @@ class Producer(Protocol):
 
 
 Message = tuple[str, bytes | None, bytes | None, Mapping[str, bytes] | None]
+
+
+class ProducerBrokenError(ShoalError):
+    """What no second try of this producer can send, such as after a lost sequence number.
+
+    The process must end: its successor has a producer of its own, and tells what is pending.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"Kafka refuses messages for good ({error!r}): restart this process")
 
 
 class Publisher:
@@ -98,6 +124,9 @@ class Publisher:
             if not failures:
                 return
             error = failures[0][1]
+            cause = error.__cause__ if isinstance(error, ProducerSendError) else error
+            if isinstance(cause, FINAL):
+                raise ProducerBrokenError(cause) from error
             if not isinstance(error, KafkaError | ProducerSendError):
                 raise error
             metrics.KAFKA_ERRORS.inc()

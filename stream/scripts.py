@@ -1,10 +1,12 @@
-"""The Lua that makes a step atomic. Keys of a lane share a tag, so each runs on one node."""
+"""The Lua that makes steps and publications atomic; the keys of a lane share a tag."""
 
 CLAIM = """
 local current = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
-if ARGV[1] ~= '' and current > tonumber(ARGV[1]) then
+local owner = redis.call('HGET', KEYS[1], 'owner')
+if ARGV[1] ~= '' and current > tonumber(ARGV[1]) and owner ~= ARGV[2] then
   return {0, current}
 end
+redis.call('HSET', KEYS[1], 'owner', ARGV[2])
 local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
 redis.call('HSETNX', KEYS[1], 'seq', 0)
 return {1, epoch,

@@ -144,13 +144,12 @@ class StepMaker:
 
     def sampled(self, scored: Scored, model: Snapshot | None) -> dict[CustomerId, bytes | None]:
         """Profiles to send to the trainer; None for customers who are gone."""
-        if not scored.is_news:
-            return {}
         threshold = model.sample_threshold if model else 1.0
         return {
             profile.customer: profile.blob if profile.due_ms is not None else None
             for profile in scored.profiles
-            if threshold >= 1 or in_sample(profile.customer, threshold)
+            if (scored.is_news or profile.due_ms is None)
+            and (threshold >= 1 or in_sample(profile.customer, threshold))
         }
 
     def _scored(

@@ -113,10 +113,13 @@ class SegmentRecord:
 class Store(Protocol):
     """What lanes, the sweep and the trainer need of the state."""
 
-    async def claim(self, partition: int, *, unless_above: int | None = None) -> LaneState:
-        """Raise the lane's epoch and take it over.
+    async def claim(
+        self, partition: int, *, owner: str, unless_above: int | None = None
+    ) -> LaneState:
+        """Raise the lane's epoch and take it over for `owner`.
 
-        With `unless_above`, only while nobody else did: an epoch above it raises LaneFencedError.
+        With `unless_above`, only while nobody else did: an epoch above it that is not the
+        owner's own (from a claim whose reply was lost) raises LaneFencedError.
         """
 
     async def step(self, step: Step) -> Outcome:
@@ -148,10 +151,12 @@ class RedisStore:
         self._send: Together[Command, Any] = Together(self._send_all)
         self._shas: dict[str, str] = {}
 
-    async def claim(self, partition: int, *, unless_above: int | None = None) -> LaneState:
+    async def claim(
+        self, partition: int, *, owner: str, unless_above: int | None = None
+    ) -> LaneState:
         """See `Store.claim`."""
         allowed = "" if unless_above is None else unless_above
-        reply = await self._run(scripts.CLAIM, [self.keys.lane(partition)], [allowed])
+        reply = await self._run(scripts.CLAIM, [self.keys.lane(partition)], [allowed, owner])
         if not reply[0]:
             raise LaneFencedError(partition, reply[1])
         _, epoch, seq, next_offset, clock, pending, rescored = reply + [None] * (7 - len(reply))

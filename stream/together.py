@@ -25,7 +25,7 @@ class Together(Generic[Request, Reply]):
 
     def __init__(
         self,
-        handle: Callable[[Sequence[Request]], Awaitable[Sequence[Reply | BaseException]]],
+        handle: Callable[[Sequence[Request]], Awaitable[Sequence[Reply | Exception]]],
         *,
         linger_seconds: float = 0.0,
     ) -> None:
@@ -52,12 +52,12 @@ class Together(Generic[Request, Reply]):
     async def _answer(self, waiting: list[tuple[Request, asyncio.Future[Reply]]]) -> None:
         try:
             replies = await self._handle([request for request, _ in waiting])
-        except BaseException as error:  # noqa: BLE001 - it is raised in every caller
+        except Exception as error:  # noqa: BLE001 - it is raised in every caller
             replies = [error] * len(waiting)
         for (_, future), reply in zip(waiting, replies, strict=True):
             if future.done():
                 continue  # its caller was cancelled
-            if isinstance(reply, BaseException):
+            if isinstance(reply, Exception):
                 future.set_exception(reply)
             else:
                 future.set_result(reply)

@@ -92,6 +92,7 @@ class Training:
         if self._claiming:
             self._claiming.cancel()
             await asyncio.gather(self._claiming, return_exceptions=True)
+            self._claiming = None
 
     def _begin(self, *, rest_seconds: float = 0.0) -> None:
         self._claiming = asyncio.create_task(self._claim(rest_seconds), name="trainer-claim")
@@ -159,6 +160,8 @@ class Training:
                 offset=self._offset,
             )
         except StaleTrainerError as error:
+            if self._trainer is not trainer:
+                return  # taken away meanwhile
             # Still assigned, so either Kafka has not told us yet, or Redis came back older.
             log.warning("%s; resting", error)
             self._trainer = None

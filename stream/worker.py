@@ -111,11 +111,12 @@ class Worker:
             self._score_all, linger_seconds=SCORE_LINGER_SECONDS
         )
         self._redis_answered = monotonic()
+        self._known_version = 0
 
     @property
     def is_ready(self) -> bool:
-        """Whether partitions are assigned and claimed, and Redis answers."""
-        claimed = all(lane.next_offset is not None for lane in self.lanes.values())
+        """Whether partitions are assigned, all their lanes are served, and Redis answers."""
+        claimed = all(lane.is_serving for lane in self.lanes.values())
         return bool(self.lanes) and claimed and self._redis_lost_seconds < REDIS_LOST_SECONDS
 
     @property
@@ -190,8 +191,10 @@ class Worker:
         try:
             version = await self._catalogue.model_version(self._maker.segmentation)
             self._redis_answered = monotonic()
-            if version > (self.model.version if self.model else 0):
+            if version > self._known_version:
                 await self._load_model(version)
+                self._known_version = version
+            await self._learn_layouts()
             await self._count_customers()
         except (RedisError, OSError, TimeoutError) as error:
             metrics.REDIS_ERRORS.inc()
@@ -214,6 +217,11 @@ class Worker:
             return
         self.model = model
         log.info("model %d is in force: %d segments", version, len(model.segments))
+
+    async def _learn_layouts(self) -> None:
+        """Make profiles readable that a worker with another configuration has stored since."""
+        for schema_id, layout in (await self._catalogue.schemas()).items():
+            self._maker.schema.learn_layout(schema_id, layout)
 
     async def _count_customers(self) -> None:
         counts = await self._catalogue.sizes(list(self.lanes))

@@ -19,6 +19,7 @@ class StoredLane:
     """Everything that shares a partition's tag."""
 
     epoch: int = 0
+    owner: str = ""
     seq: int = 0
     next_offset: int | None = None
     clock: str = ""
@@ -36,10 +37,13 @@ class MemoryStore:
         self.lanes: defaultdict[int, StoredLane] = defaultdict(StoredLane)
         self.segments: dict[tuple[str, CustomerId], SegmentRecord] = {}
 
-    async def claim(self, partition: int, *, unless_above: int | None = None) -> LaneState:
+    async def claim(
+        self, partition: int, *, owner: str, unless_above: int | None = None
+    ) -> LaneState:
         lane = self.lanes[partition]
-        if unless_above is not None and lane.epoch > unless_above:
+        if unless_above is not None and lane.epoch > unless_above and lane.owner != owner:
             raise LaneFencedError(partition, lane.epoch)
+        lane.owner = owner
         lane.epoch += 1
         return LaneState(
             lane.epoch, lane.seq, lane.next_offset, lane.clock, lane.pending, lane.rescored

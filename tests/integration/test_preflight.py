@@ -60,7 +60,7 @@ async def refusal(settings: Settings) -> str:
 
 async def begin_lane(redis: Redis, namespace: str, partition: int, next_offset: int) -> None:
     store = RedisStore(redis, Keys(namespace))
-    state = await store.claim(partition)
+    state = await store.claim(partition, owner="w")
     await store.step(
         Step(
             partition=partition,

@@ -61,23 +61,23 @@ def step(epoch: int, seq: int, **changes: object) -> Step:
 
 
 async def test_a_new_lane_begins_at_epoch_one_without_an_offset(store: InspectedStore) -> None:
-    state = await store.claim(3)
+    state = await store.claim(3, owner="w")
     assert (state.epoch, state.seq, state.next_offset) == (1, 0, None)
     assert (state.clock, state.pending, state.rescored) == ("", b"", 0)
 
 
 async def test_a_step_moves_everything_at_once(store: InspectedStore) -> None:
-    await store.claim(3)
+    await store.claim(3, owner="w")
     assert await store.step(step(1, 0, rescored=4)) is Outcome.APPLIED
     assert await store.profiles(3, [ANN, CustomerId("nobody"), BOB]) == [b"a", None, b"b"]
     assert await store.due(3, 75, 10) == [BOB]
-    state = await store.claim(3)
+    state = await store.claim(3, owner="w")
     assert (state.epoch, state.seq, state.next_offset) == (2, 1, 10)
     assert (state.clock, state.pending, state.rescored) == ("5", b"told", 4)
 
 
 async def test_a_step_that_is_sent_twice_is_applied_once(store: InspectedStore) -> None:
-    await store.claim(3)
+    await store.claim(3, owner="w")
     assert await store.step(step(1, 0)) is Outcome.APPLIED
     again = step(1, 0, profiles=[StoredProfile(ANN, b"other", 100)])
     assert await store.step(again) is Outcome.APPLIED
@@ -85,32 +85,40 @@ async def test_a_step_that_is_sent_twice_is_applied_once(store: InspectedStore) 
 
 
 async def test_a_worker_whose_lane_was_claimed_can_write_nothing(store: InspectedStore) -> None:
-    await store.claim(3)
-    await store.claim(3)
+    await store.claim(3, owner="w")
+    await store.claim(3, owner="w")
     assert await store.step(step(1, 0)) is Outcome.FENCED
     assert await store.profiles(3, [ANN]) == [None]
 
 
 async def test_a_lane_that_went_back_in_time_refuses_the_next_step(store: InspectedStore) -> None:
-    await store.claim(3)
+    await store.claim(3, owner="w")
     assert await store.step(step(1, 7)) is Outcome.OUT_OF_ORDER
     assert await store.step(step(9, 0)) is Outcome.ROLLED_BACK
 
 
 async def test_claiming_again_is_refused_after_somebody_else_did(store: InspectedStore) -> None:
-    first = await store.claim(3)
-    await store.claim(3)
+    first = await store.claim(3, owner="w")
+    await store.claim(3, owner="other")
     with pytest.raises(LaneFencedError):
-        await store.claim(3, unless_above=first.epoch)
+        await store.claim(3, owner="w", unless_above=first.epoch)
 
 
 async def test_claiming_again_is_allowed_while_nobody_else_did(store: InspectedStore) -> None:
-    first = await store.claim(3)
-    assert (await store.claim(3, unless_above=first.epoch)).epoch == first.epoch + 1
+    first = await store.claim(3, owner="w")
+    assert (await store.claim(3, owner="w", unless_above=first.epoch)).epoch == first.epoch + 1
+
+
+async def test_a_claim_whose_reply_was_lost_does_not_fence_its_own_worker(
+    store: InspectedStore,
+) -> None:
+    first = await store.claim(3, owner="w")
+    await store.claim(3, owner="w")
+    assert (await store.claim(3, owner="w", unless_above=first.epoch)).epoch == first.epoch + 2
 
 
 async def test_a_forgotten_customer_leaves_profile_and_due_set(store: InspectedStore) -> None:
-    await store.claim(3)
+    await store.claim(3, owner="w")
     await store.step(step(1, 0))
     gone = [StoredProfile(ANN, b"", None), StoredProfile(BOB, b"tombstone", None)]
     await store.step(step(1, 1, profiles=gone, sizes={"s1": -2}))
@@ -119,7 +127,7 @@ async def test_a_forgotten_customer_leaves_profile_and_due_set(store: InspectedS
 
 
 async def test_a_scan_comes_past_everybody(store: InspectedStore) -> None:
-    await store.claim(3)
+    await store.claim(3, owner="w")
     names = [CustomerId(f"c{i}") for i in range(1_500)]
     await store.step(step(1, 0, profiles=[StoredProfile(name, b"x", 5) for name in names]))
     seen: set[CustomerId] = set()
@@ -150,7 +158,7 @@ async def test_the_highest_version_of_a_segment_stays(store: InspectedStore) -> 
 async def test_counts_of_all_lanes_add_up(redis: Redis, namespace: str) -> None:
     store, catalogue = RedisStore(redis, Keys(namespace)), Catalogue(redis, Keys(namespace))
     for partition in (0, 1):
-        await store.claim(partition)
+        await store.claim(partition, owner="w")
         await store.step(step(1, 0, partition=partition, sizes={"s1": 1, "unassigned": 1}))
     assert await catalogue.sizes([0, 1]) == {"s1": 2, "unassigned": 2}
     assert await catalogue.customers([0, 1]) == 4
@@ -158,6 +166,6 @@ async def test_counts_of_all_lanes_add_up(redis: Redis, namespace: str) -> None:
 
 async def test_profiles_end_by_themselves_when_no_sweep_comes(redis: Redis, namespace: str) -> None:
     store = RedisStore(redis, Keys(namespace))
-    await store.claim(3)
+    await store.claim(3, owner="w")
     await store.step(step(1, 0))
     assert 0 < await redis.pttl(Keys(namespace).profile(3, ANN)) <= TTL_MS

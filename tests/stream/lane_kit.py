@@ -151,7 +151,9 @@ class Kit:
     model: Snapshot | None = None
     wall_ms: int = START_MS
 
-    def lane(self, step_maker: StepMaker | None = None) -> Lane:
+    def lane(
+        self, step_maker: StepMaker | None = None, *, fenced_pause_seconds: float = 0.01
+    ) -> Lane:
         return Lane(
             0,
             store=self.store,
@@ -164,7 +166,7 @@ class Kit:
                 batch_events=100,
                 cache_profiles=1_000,
                 sweep_customers_per_second=1e9,
-                fenced_pause_seconds=0.01,
+                fenced_pause_seconds=fenced_pause_seconds,
             ),
             wall_ms=lambda: self.wall_ms,
         )
@@ -181,7 +183,7 @@ class Kit:
         lane = self.lane(step_maker)
         task = asyncio.create_task(lane.run())
         try:
-            await until(lambda: lane.next_offset is not None)
+            await until(lambda: lane.is_serving)
             yield lane
             lane.stop()
             await asyncio.wait_for(task, 5)

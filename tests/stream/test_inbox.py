@@ -11,8 +11,14 @@ def batch(*offsets: int) -> RecordBatch:
     return RecordBatch(0, [record(offset, event("ann", offset)) for offset in offsets], seeks=1)
 
 
+def opened(limit: int) -> Inbox:
+    inbox = Inbox(limit)
+    inbox.open()
+    return inbox
+
+
 async def test_what_came_meanwhile_is_taken_together() -> None:
-    inbox = Inbox(limit=10)
+    inbox = opened(limit=10)
     await inbox.put(batch(0, 1))
     await inbox.put(batch(2))
     assert [len(b.records) for b in await inbox.take(1)] == [2, 1]
@@ -20,7 +26,7 @@ async def test_what_came_meanwhile_is_taken_together() -> None:
 
 
 async def test_who_puts_too_much_waits_until_it_is_taken() -> None:
-    inbox = Inbox(limit=2)
+    inbox = opened(limit=2)
     await inbox.put(batch(0, 1))
     waiting = asyncio.create_task(inbox.put(batch(2)))
     await asyncio.sleep(0)
@@ -31,7 +37,7 @@ async def test_who_puts_too_much_waits_until_it_is_taken() -> None:
 
 
 async def test_a_batch_that_comes_ends_the_wait_for_it() -> None:
-    inbox = Inbox(limit=2)
+    inbox = opened(limit=2)
     taking = asyncio.create_task(inbox.take(60))
     await asyncio.sleep(0)
     await inbox.put(batch(0))
@@ -39,10 +45,18 @@ async def test_a_batch_that_comes_ends_the_wait_for_it() -> None:
 
 
 async def test_a_closed_inbox_drops_everything_and_holds_nobody() -> None:
-    inbox = Inbox(limit=1)
+    inbox = opened(limit=1)
     await inbox.put(batch(0))
     held = asyncio.create_task(inbox.put(batch(1)))
     inbox.close()
     await held
     await inbox.put(batch(2))
     assert await inbox.take(60) == []
+
+
+async def test_a_new_inbox_is_closed() -> None:
+    inbox = Inbox(limit=1)
+    await inbox.put(batch(0))
+    await inbox.put(batch(1))
+    inbox.open()
+    assert await inbox.take(0.001) == []

@@ -126,10 +126,10 @@ async def test_a_customer_who_never_comes_back_is_forgotten_once(
         await until(lambda: len(kit.kafka.told) == 1)
     kit.wall_ms = START_MS + 101 * DAY_MS
     async with kit.running(maker(is_live=True)) as lane:
-        await until(lambda: len(kit.kafka.told) == 2)
+        await until(lambda: kit.kafka.events()[-1]["data"]["version"] == 2)
         await lane.inbox.put(kit.kafka.batch(record(1, event("ann", 1, time_ms=kit.wall_ms))))
-        await until(lambda: len(kit.kafka.told) == 3)
-    gone, back = (change["data"] for change in kit.kafka.events()[1:])
+        await until(lambda: kit.kafka.events()[-1]["data"]["version"] == 3)
+    gone, back = (change["data"] for change in kit.kafka.events()[-2:])
     assert (gone["reason"], gone["to"], gone["version"]) == ("expired", None, 2)
     assert (back["from"], back["to"]["id"], back["version"]) == (None, "s1", 3)
     assert +store.lanes[0].sizes == {"s1": 1}
@@ -175,6 +175,7 @@ async def test_a_reply_that_is_lost_counts_nothing_twice() -> None:
     store = LossyStore()
     kit = Kit(store, model=two_segments())
     async with kit.running() as lane:
+        await until(lambda: store.lanes[0].rescored == 1)
         store.lose = True
         await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
         await until(lambda: lane.next_offset == 1)
@@ -197,10 +198,12 @@ class AbsentStore(MemoryStore):
             raise RedisConnectionError("connection refused")
         return await super().profiles(partition, customers)
 
-    async def claim(self, partition: int, *, unless_above: int | None = None) -> LaneState:
+    async def claim(
+        self, partition: int, *, owner: str, unless_above: int | None = None
+    ) -> LaneState:
         if not self.answers:
             raise RedisConnectionError("connection refused")
-        return await super().claim(partition, unless_above=unless_above)
+        return await super().claim(partition, owner=owner, unless_above=unless_above)
 
 
 async def test_a_redis_that_goes_away_is_waited_for() -> None:
@@ -222,7 +225,7 @@ async def test_a_worker_that_lost_its_lane_writes_nothing_and_rests(
     kit: Kit, store: MemoryStore
 ) -> None:
     async with kit.running() as lane:
-        other = await store.claim(0)
+        other = await store.claim(0, owner="other")
         await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
         await until(lambda: store.lanes[0].epoch > other.epoch)
         assert kit.orders() == {}
@@ -274,3 +277,59 @@ async def test_values_without_a_rate_are_counted_by_currency(kit: Kit) -> None:
         await lane.inbox.put(kit.kafka.batch(*(record(n, v) for n, v in enumerate(values))))
         await until(lambda: lane.next_offset == 4)
     assert {c: count(c) - n for c, n in before.items()} == {"SEK": 2, "other": 1}
+
+
+async def test_a_customer_who_came_before_the_worker_knew_the_model_is_scored_by_it(
+    kit: Kit, store: MemoryStore
+) -> None:
+    kit.model = two_segments()
+    async with kit.running() as lane:
+        await until(lambda: store.lanes[0].rescored == 1)
+    kit.model = None
+    async with kit.running() as lane:
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
+        await until(lambda: lane.next_offset == 1)
+        kit.model = two_segments()
+        await until(lambda: kit.kafka.told)
+    assert kit.kafka.events()[0]["data"]["to"]["id"] == "s1"
+
+
+async def test_a_gap_behind_good_records_is_sought_from_where_it_begins(kit: Kit) -> None:
+    async with kit.running() as lane:
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
+        await lane.inbox.put(kit.kafka.batch(record(2, event("ann", 3))))
+        await until(lambda: len(kit.kafka.sought) == 2)
+        assert kit.kafka.sought[1] == 1
+        await lane.inbox.put(kit.kafka.batch(record(2, event("ann", 3))))
+        await until(lambda: lane.next_offset == 3)
+    assert kit.orders() == {"ann": 2}
+
+
+async def test_a_customer_who_is_gone_is_taken_from_the_trainer_too(
+    kit: Kit, store: MemoryStore
+) -> None:
+    async with kit.running(maker(is_live=True)) as lane:
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 0))))
+        await until(lambda: lane.next_offset == 1)
+    assert kit.kafka.sampled[CustomerId("ann")] is not None
+    kit.wall_ms = START_MS + 101 * DAY_MS
+    kit.model = two_segments()
+    async with kit.running(maker(is_live=True)):
+        await until(lambda: not store.lanes[0].due)
+    assert kit.kafka.sampled == {"ann": None}
+
+
+async def test_a_lane_that_rests_holds_nobody_up_and_stops_at_once(
+    kit: Kit, store: MemoryStore
+) -> None:
+    lane = kit.lane(fenced_pause_seconds=3600)
+    task = asyncio.create_task(lane.run())
+    await until(lambda: lane.is_serving)
+    await store.claim(0, owner="other")
+    await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
+    await until(lambda: not lane.is_serving)
+    for n in range(1_000):
+        await lane.inbox.put(kit.kafka.batch(record(n, event("ann", n))))
+    lane.stop()
+    await asyncio.wait_for(task, 5)
+    assert kit.orders() == {}

@@ -5,7 +5,14 @@ from collections.abc import Awaitable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+    RequestTimedOutError,
+)
 from faust.exceptions import ProducerSendError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +22,13 @@ from models.identifiers import CustomerId
 from stream.batches import Rejection
 from stream.events import Reason
 from stream.names import Topics
-from stream.publisher import LONGEST_PAUSE_SECONDS, MAX_REJECTED_BYTES, Publisher, told
+from stream.publisher import (
+    LONGEST_PAUSE_SECONDS,
+    MAX_REJECTED_BYTES,
+    ProducerBrokenError,
+    Publisher,
+    told,
+)
 from tests.stream.lane_kit import record
 from tests.stream.test_changes import change, ref
 
@@ -235,3 +248,11 @@ def test_changes_are_counted_by_their_reason() -> None:
     before = metric("shoal_segment_changes_total", reason="event")
     told([change(ref(1, "One")), change(None, ref(1, "One"))])
     assert metric("shoal_segment_changes_total", reason="event") == before + 2
+
+
+@pytest.mark.parametrize(
+    "error", [OutOfOrderSequenceNumber(), MessageSizeTooLargeError(), ProducerFenced()]
+)
+async def test_what_no_second_try_can_send_ends_the_process(error: KafkaError) -> None:
+    with pytest.raises(ProducerBrokenError, match="restart"):
+        await publisher(FailingProducer(error)).changes(changes(1))

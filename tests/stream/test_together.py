@@ -22,7 +22,7 @@ async def test_what_is_asked_at_once_is_handled_at_once() -> None:
 
 
 async def test_an_error_reaches_the_one_it_belongs_to() -> None:
-    async def invert(requests: Sequence[int]) -> list[float | BaseException]:
+    async def invert(requests: Sequence[int]) -> list[float | Exception]:
         return [1 / request if request else ZeroDivisionError("zero") for request in requests]
 
     ask: Together[int, float] = Together(invert)
