@@ -5,8 +5,8 @@ COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY config config
 COPY models models
 COPY stream stream
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/shoal/bin/pip install --disable-pip-version-check --constraint requirements.lock .
+RUN /opt/shoal/bin/pip install --disable-pip-version-check --no-cache-dir \
+    --constraint requirements.lock .
 
 FROM python:3.11.15-slim-bookworm
 RUN groupadd --gid 10001 shoal \

@@ -9,10 +9,9 @@ it answers, claim the lane again, tell what was pending, and read on from the la
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic, perf_counter
-from typing import Protocol
 from uuid import uuid4
 
 from aiokafka import ConsumerRecord
@@ -25,22 +24,22 @@ from models.identifiers import CustomerId
 from models.profiles import UnknownProfileError
 from models.snapshots import Snapshot
 from stream import metrics
-from stream.batches import Rejection, read_batch
+from stream.batches import read_batch
 from stream.cache import ProfileCache
 from stream.changes import Change, segment_record, unpack
 from stream.inbox import Inbox
+from stream.outbox import SampleOutbox
+from stream.ports import Position, Teller
 from stream.publisher import told
 from stream.steps import Scored, StepMaker, Taking
 from stream.store import LaneFencedError, LaneState, Outcome, Step, Store
+from stream.together import cancelled
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 SHORTEST_TICK_SECONDS = 0.001
 SLICE = 500
-FLUSH_SECONDS = 1.0
-FLUSH_PROFILES = 2_000
-MOST_UNSENT_PROFILES = 20_000
 LONGEST_PAUSE_SECONDS = 5.0
 CATCHING_UP_MS = 60_000
 
@@ -51,32 +50,6 @@ class StepRefusedError(Exception):
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome)
         self.outcome = outcome
-
-
-class Teller(Protocol):
-    """Who brings what a lane has to tell to Kafka; each call ends once Kafka has it."""
-
-    async def changes(self, changes: Sequence[tuple[CustomerId, bytes]]) -> None:
-        """Changes of segment, in order."""
-
-    async def profiles(self, profiles: Mapping[CustomerId, bytes | None]) -> None:
-        """Profiles of the trainer's sample; None for who is gone."""
-
-    async def rejections(self, rejections: Sequence[Rejection]) -> None:
-        """Records that cannot be counted."""
-
-
-class Position(Protocol):
-    """Where the consumer reads a partition."""
-
-    async def seek(self, partition: int, offset: int) -> int:
-        """Read on from `offset`; the number that batches from there on carry."""
-
-    async def earliest(self, partition: int) -> int:
-        """First offset that the log still holds."""
-
-    def lag(self, partition: int, next_offset: int) -> int | None:
-        """Records from `next_offset` to the end of the log, None while that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +113,7 @@ class Lane:
         self._scanned_for = 0
         self._cursor = 0
         self._gap_seen_at: int | None = None
-        self._sampled: dict[CustomerId, bytes | None] = {}
-        self._flush: asyncio.Task[None] | None = None
-        self._next_flush = 0.0
+        self._sample = SampleOutbox(publisher)
         self._next_slice = 0.0
 
     def stop(self) -> None:
@@ -155,8 +126,7 @@ class Lane:
         try:
             await self._run()
         finally:
-            if self._flush is not None:
-                await _ended(self._flush)
+            await self._sample.close()
 
     async def _run(self) -> None:
         pause = 0.1
@@ -236,8 +206,8 @@ class Lane:
                 if self._stopped.is_set():
                     break
             await self._look_again()
-            await self._flush_sample()
-        await self._flush_all()
+            await self._sample.flush()
+        await self._sample.drain()
 
     async def _next_records(self) -> list[ConsumerRecord]:
         """The records that come next, of all batches that are waiting."""
@@ -347,7 +317,7 @@ class Lane:
         self._seq += 1
         self.next_offset, self._clock, self._rescored = next_offset, clock, step.rescored
         self.cache.keep(scored.customers, scored.rows)
-        self._sampled |= self._maker.sampled(scored, self._model())
+        self._sample.add(self._maker.sampled(scored, self._model()))
         started = _observe("step", started)
         await self._tell(scored.changes, unpack(scored.pending))
         told(scored.changes)
@@ -364,7 +334,7 @@ class Lane:
             await telling
         finally:
             # Nothing is told behind the back of a lane that is claimed again, or lost.
-            await _ended(telling)
+            await cancelled(telling)
 
     async def _look_again(self) -> None:
         """Score some customers without an event: after a new model, or because time passed."""
@@ -413,32 +383,6 @@ class Lane:
 
     def _spend(self, customers: int) -> None:
         self._next_slice = monotonic() + customers / self._limits.sweep_customers_per_second
-
-    async def _flush_sample(self) -> None:
-        """Send what is new to the trainer once a second, beside the steps: it may come late."""
-        if self._flush is not None:
-            if not self._flush.done() and len(self._sampled) < MOST_UNSENT_PROFILES:
-                return
-            await self._flush
-            self._flush = None
-        is_due = monotonic() >= self._next_flush or len(self._sampled) >= FLUSH_PROFILES
-        if self._sampled and is_due:
-            profiles, self._sampled = self._sampled, {}
-            self._flush = asyncio.create_task(self._publisher.profiles(profiles))
-            self._next_flush = monotonic() + FLUSH_SECONDS
-
-    async def _flush_all(self) -> None:
-        while self._flush is not None or self._sampled:
-            if self._flush is not None:
-                await self._flush
-                self._flush = None
-            self._next_flush = 0.0
-            await self._flush_sample()
-
-
-async def _ended(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def _label(currency: str) -> str:

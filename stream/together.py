@@ -61,3 +61,9 @@ class Together(Generic[Request, Reply]):
                 future.set_exception(reply)
             else:
                 future.set_result(reply)
+
+
+async def cancelled(task: "asyncio.Task[None]") -> None:
+    """Return once a task has ended, whatever became of it; one that has not is cancelled."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
