@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from redis.asyncio import Redis
 
 from config.segmentation import load_segmentation
 from config.settings import Settings
 from models.identifiers import CustomerId
+from stream.changes import change_schema
 from stream.embedded import EmbeddedRedis, free_port
 from stream.feeding import feed_source
 from stream.names import Keys
@@ -137,6 +139,9 @@ async def test_a_worker_and_the_trainer_put_everybody_in_a_segment(
         await until(is_done, processes)
         report = await observer.segments()
         changes = [json.loads(change) for change in await observer.changes()]
+        contract = jsonschema.Draft202012Validator(change_schema())
+        for change in changes:
+            contract.validate(change)
         assert await counted(counting) == shop.truth()
         assert report.customers == 120
         assert report.unassigned == 0
