@@ -157,7 +157,7 @@ class RiverStreamKMeans(cluster.STREAMKMeans):
         halflife: float = 0.1,
         seed: int | None = 0,
     ) -> None:
-        super().__init__(chunk_size, n_clusters, halflife=halflife, seed=seed)  # type: ignore[no-untyped-call]
+        super().__init__(chunk_size, n_clusters, halflife=halflife, seed=seed)  # type: ignore[no-untyped-call]  # River's
         self.features = features
         self.halflife = halflife
         self.seed = seed

@@ -29,7 +29,6 @@ from stream.worker import COMMIT_SECONDS, MODEL_SECONDS, Worker, wall_ms
 log = logging.getLogger(__name__)
 
 TRAINING_SECONDS = 0.5
-SWITCH_SECONDS = 0.0005
 # About a step of events from each partition: more would wait in memory.
 FETCH_BYTES = 262_144
 
@@ -133,8 +132,6 @@ def run(app: "ShoalApp", settings: Settings) -> None:
     """
     assert app.preflight is not None  # noqa: S101 - both factories set it
     asyncio.run(app.preflight())
-    # The consumer's thread would keep the lanes waiting for up to 5 ms at each of their writes.
-    sys.setswitchinterval(SWITCH_SECONDS)
     # Everything imported by now stays: a full collection would look at it again and again, and
     # hold up all lanes while it does.
     gc.collect()

@@ -53,7 +53,7 @@ def worker(
 ) -> None:
     """Assign segments: run one worker. Start several and they share the partitions."""
     # The wiring is imported where a process needs it: `shoal --help` should not wait for Faust.
-    from stream.app import create_worker_app, run  # noqa: PLC0415
+    from stream.app import create_worker_app, run
 
     settings = _start(load_settings(metrics_port=metrics_port, member=member))
     run(create_worker_app(settings), settings)
@@ -65,7 +65,7 @@ def trainer(
     member: Annotated[str | None, typer.Option(help="Static membership name")] = None,
 ) -> None:
     """Learn the segments: run the trainer. A second one stands by."""
-    from stream.app import create_trainer_app, run  # noqa: PLC0415
+    from stream.app import create_trainer_app, run
 
     settings = _start(load_settings(trainer_metrics_port=metrics_port, member=member))
     run(create_trainer_app(settings), settings)
@@ -74,7 +74,7 @@ def trainer(
 @topics_app.command("create")
 def topics_create() -> None:
     """Create the topics that do not exist yet, and compare those that do."""
-    from stream.topics import create_topics  # noqa: PLC0415
+    from stream.topics import create_topics
 
     for topic in _run(create_topics(load_settings())):
         state = "created" if topic.created else "exists"
@@ -90,7 +90,7 @@ def replay(
     ] = None,
 ) -> None:
     """Send events into Kafka, from a simulated shop, real data or a file."""
-    from stream.feeding import replay_into  # noqa: PLC0415
+    from stream.feeding import replay_into
 
     result = _run(replay_into(load_settings(), source, limit=limit, speed=speed, console=err))
     out.print(f"{result.sent} events sent")
@@ -112,7 +112,7 @@ def demo(
     ] = False,
 ) -> None:
     """Everything on this machine: Kafka, Redis, a worker, the trainer and a shop."""
-    from stream.demo import run_demo  # noqa: PLC0415
+    from stream.demo import run_demo
 
     bounded = events is not None or source != "simulator" or as_json
     summary = _run(
@@ -128,7 +128,7 @@ def customer(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """What Shoal knows of one customer: segment, features, and how near each segment is."""
-    from stream.inspection import describe_customer, show_customer  # noqa: PLC0415
+    from stream.inspection import describe_customer, show_customer
 
     found = _run(describe_customer(load_settings(), CustomerId(customer_id)))
     if as_json:
@@ -140,7 +140,7 @@ def customer(
 @app.command()
 def segments(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """The segments in force, and how many customers are in each."""
-    from stream.inspection import list_segments, show_segments  # noqa: PLC0415
+    from stream.inspection import list_segments, show_segments
 
     found = _run(list_segments(load_settings()))
     if as_json:
@@ -156,7 +156,7 @@ def tail(
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many")] = None,
 ) -> None:
     """Follow the changes of segment."""
-    from stream.inspection import follow_changes  # noqa: PLC0415
+    from stream.inspection import follow_changes
 
     _run(follow_changes(load_settings(), out, from_start=from_start, as_json=as_json, limit=limit))
 
@@ -164,7 +164,7 @@ def tail(
 @app.command()
 def check() -> None:
     """Validate the configuration, reach the servers, say what is wrong and what to do."""
-    from stream.preflight import check as find  # noqa: PLC0415
+    from stream.preflight import check as find
 
     settings = load_settings()
     segmentation = load_segmentation(settings.segmentation)
@@ -185,8 +185,8 @@ def check() -> None:
 @app.command()
 def schema() -> None:
     """JSON Schema of an event and of a change."""
-    from stream.changes import change_schema  # noqa: PLC0415
-    from stream.events import Event  # noqa: PLC0415
+    from stream.changes import change_schema
+    from stream.events import Event
 
     both = {"event": Event.model_json_schema(), "change": change_schema()}
     sys.stdout.write(json.dumps(both, indent=2) + "\n")

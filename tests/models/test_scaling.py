@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -97,10 +98,10 @@ def test_the_vectors_that_are_given_stay_as_they_were() -> None:
 
 
 @given(SAMPLES, st.randoms(use_true_random=False))
-def test_the_order_of_features_does_not_change_a_column(vectors: Floats, draws: object) -> None:
+def test_the_order_of_features_does_not_change_a_column(vectors: Floats, draws: Random) -> None:
     n = vectors.shape[1]
     order = list(range(n))
-    draws.shuffle(order)  # type: ignore[attr-defined]
+    draws.shuffle(order)
     plain = Scaler.fit(features(n), vectors)
     shuffled = Scaler.fit([features(n)[i] for i in order], vectors[:, order])
     assert_array_equal(plain.transform(vectors)[:, order], shuffled.transform(vectors[:, order]))
@@ -115,4 +116,4 @@ def test_vectors_of_another_width_are_refused() -> None:
 def test_a_column_that_cannot_scale_is_refused(wrong: dict[str, float]) -> None:
     good = Column("days", log=False, low=0, high=9, centre=4, divisor=2, weight=1)
     with pytest.raises(ValueError, match="'days' cannot scale"):
-        replace(good, **wrong)  # type: ignore[arg-type]
+        replace(good, **wrong)  # type: ignore[arg-type]  # wrong on purpose
