@@ -21,10 +21,18 @@ class _OnceLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value!r} stands twice", key.start_mark
+                    None, None, "a name that stands above already", key.start_mark
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong and where; what the file says there is kept back, it may be a password."""
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
+        problem = (error.problem or "").partition("'")[0].strip()
+        return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
+    return str(error) if isinstance(error, OSError | UnicodeError) else type(error).__name__
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -38,8 +46,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content: Any = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)  # noqa: S506 - a SafeLoader
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise SettingsError(f"{path} is not readable YAML: {reason}") from error
+        raise SettingsError(f"{path} is not readable YAML: {_reason(error)}") from None
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):

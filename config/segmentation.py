@@ -1,97 +1,32 @@
 """segmentation.yaml: what is measured of each customer, and how customers are grouped."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from config.features import AttributeConfig, Days, FeatureConfig, FeatureName, Positive, Strict
 from config.files import SettingsError, read_yaml
 from config.settings import describe_validation
-from models.features import Feature, Flag, Kind, Measure, Scale, Selector
-from models.profiles import ProfileSchema
+from models.features import Feature
+from models.profiles import DAY_MS, ProfileSchema
+from models.segmentation import Segmentation
 from models.training import TrainingConfig
 
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-# A century, and a million: beyond lies infinity, or a mistake.
-Days = Annotated[float, Field(gt=0, le=36_500)]
-Positive = Annotated[float, Field(gt=0, le=1e6)]
-EventType = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,63}$")]
-
-DECAYING = {Kind.COUNT, Kind.SUM, Kind.MEAN, Kind.RATIO, Kind.INTERVAL, Kind.DISTINCT}
+SegmentationName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+DEFAULT = "default"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SelectorConfig(_Strict):
-    """Which events count."""
-
-    events: tuple[EventType, ...] = ()
-    where: Flag | None = None
-
-    def selector(self) -> Selector:
-        """The same for the core."""
-        return Selector(self.events, self.where)
-
-
-class FeatureConfig(SelectorConfig):
-    """One feature."""
-
-    kind: Kind
-    among: SelectorConfig | None = None
-    of: Measure | None = None
-    half_life_days: Days | None = None
-    cap_days: Days = 365.0
-    prior: Positive = 1.0
-    scale: Scale = "log"
-    weight: Positive = 1.0
-    unit: str = ""
-    high: str = ""
-    low: str = ""
-
-    @model_validator(mode="after")
-    def _fits_its_kind(self) -> Self:
-        if self.kind in {Kind.SUM, Kind.MEAN} and self.of is None:
-            raise ValueError(f"kind {self.kind} needs `of: value` or `of: quantity`")
-        if self.kind is Kind.RATIO and self.among is None:
-            raise ValueError("kind ratio needs `among: {events: [...]}`")
-        if self.where and self.kind not in DECAYING - {Kind.INTERVAL, Kind.DISTINCT}:
-            raise ValueError(f"kind {self.kind} takes no `where`")
-        if self.events and self.kind is Kind.TENURE:
-            raise ValueError("kind tenure takes no `events`")
-        if self.among and self.kind is not Kind.RATIO:
-            raise ValueError(f"kind {self.kind} takes no `among`")
-        if self.of and self.kind not in {Kind.SUM, Kind.MEAN}:
-            raise ValueError(f"kind {self.kind} takes no `of`")
-        if self.half_life_days is not None and self.kind not in DECAYING:
-            raise ValueError(f"kind {self.kind} takes no half_life_days")
-        return self
-
-    def feature(self, name: str) -> Feature:
-        """The same for the core."""
-        return Feature(
-            name=name,
-            kind=self.kind,
-            selector=self.selector(),
-            among=self.among.selector() if self.among else None,
-            of=self.of,
-            half_life_days=self.half_life_days,
-            cap_days=self.cap_days,
-            prior=self.prior,
-            scale=self.scale,
-            weight=self.weight,
-            unit=self.unit,
-            high=self.high or f"high {name.replace('_', ' ')}",
-            low=self.low or f"low {name.replace('_', ' ')}",
-        )
-
-
-class ModelConfig(_Strict):
+class ModelConfig(Strict):
     """How customers are grouped."""
 
     algorithm: Literal["online_kmeans", "river_kmeans", "river_streamkmeans"] = "online_kmeans"
-    k: int = Field(6, ge=1, le=100)
+    k: int | Literal["auto"] = 6
+    k_min: int = Field(3, ge=2, le=100)
+    k_max: int = Field(12, ge=2, le=100)
     margin: float = Field(0.1, ge=0, lt=1)
     min_customers: int = Field(200, ge=1)
     sample_customers: int = Field(20_000, ge=100)
@@ -99,18 +34,47 @@ class ModelConfig(_Strict):
     min_new_share: float = Field(0.1, ge=0, le=10)
     seed: int = 7
 
+    @field_validator("k", mode="before")
+    @classmethod
+    def _is_a_number_or_auto(cls, given: Any) -> Any:
+        if given == "auto" or (isinstance(given, int) and 1 <= given <= 100):  # noqa: PLR2004 - as many as are told apart
+            return given
+        raise ValueError(f"{given!r} is neither a number from 1 to 100 nor auto")
 
-class SegmentationConfig(_Strict):
+    @model_validator(mode="after")
+    def _from_few_to_many(self) -> Self:
+        if self.k_min > self.k_max:
+            raise ValueError(f"k_min {self.k_min} is above k_max {self.k_max}")
+        return self
+
+
+class GroupingConfig(Strict):
+    """One segmentation: by which features, and what differs from the model of the file."""
+
+    features: Literal["all"] | dict[FeatureName, Positive] = Field(
+        "all", description="names, or names with weights"
+    )
+    model: dict[str, Any] = Field({})
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _names_alone_weigh_as_elsewhere(cls, given: Any) -> Any:
+        return dict.fromkeys(given, 1.0) if isinstance(given, list) else given
+
+
+class SegmentationConfig(Strict):
     """The whole file."""
 
-    name: str = Field("default", pattern=r"^[a-z][a-z0-9_-]{0,31}$")
     currency: Currency = "EUR"
-    rates: dict[Currency, Positive] = {}
+    rates: dict[Currency, Positive] = Field({})
     session_timeout_minutes: Positive = 30.0
     expire_after_days: Days = 730.0
+    timezone: str = Field("UTC", description="IANA name; hours and days are its own")
     model: ModelConfig = ModelConfig()
-    features: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")], FeatureConfig] = Field(
-        min_length=1
+    features: dict[FeatureName, FeatureConfig] = Field(min_length=1)
+    attributes: dict[FeatureName, AttributeConfig] = Field({}, max_length=64)
+    segmentations: dict[SegmentationName, GroupingConfig] = Field(
+        {DEFAULT: GroupingConfig()}, min_length=1, max_length=16
     )
 
     @model_validator(mode="after")
@@ -119,21 +83,85 @@ class SegmentationConfig(_Strict):
             raise ValueError(f"rates: {self.currency} is the own currency, leave its rate out")
         return self
 
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError(f"{name!r} is no time zone: give one such as Europe/Berlin") from None
+        return name
+
+    @model_validator(mode="after")
+    def _names_are_apart(self) -> Self:
+        for name in self.attributes:
+            if name in self.features:
+                raise ValueError(f"attributes.{name}: there is a feature of this name")
+        return self
+
+    @model_validator(mode="after")
+    def _groupings_fit(self) -> Self:
+        for name, grouping in self.segmentations.items():
+            if grouping.features != "all" and not grouping.features:
+                raise ValueError(f"segmentations.{name}.features: name one or more")
+            for feature in () if grouping.features == "all" else grouping.features:
+                if feature not in self.features and feature not in self.attributes:
+                    raise ValueError(
+                        f"segmentations.{name}.features: {feature!r} is no feature or attribute"
+                    )
+            self.model_of(name)
+        return self
+
+    def model_of(self, segmentation: str) -> ModelConfig:
+        """How one segmentation is learned: the file's model, with what it says of its own."""
+        own = self.segmentations[segmentation].model
+        return ModelConfig.model_validate(self.model.model_dump(exclude_unset=True) | own)
+
     def profile_schema(self) -> ProfileSchema:
         """Profile layout of these features."""
-        features = tuple(config.feature(name) for name, config in self.features.items())
-        return ProfileSchema(features, self.session_timeout_minutes)
+        features = tuple(
+            config.feature(name, self.currency) for name, config in self.features.items()
+        )
+        for name, attribute in self.attributes.items():
+            features += attribute.features(name)
+        return ProfileSchema(
+            features,
+            self.session_timeout_minutes,
+            tuple(self.segmentations),
+            self.timezone,
+        )
 
-    def training(self) -> TrainingConfig:
-        """What the trainer goes by."""
+    def groupings(self, schema: ProfileSchema) -> tuple[Segmentation, ...]:
+        """The segmentations, in the order of what profiles keep for each."""
+        return tuple(
+            Segmentation(name, schema, self._features_of(grouping, schema))
+            for name, grouping in self.segmentations.items()
+        )
+
+    def _features_of(self, grouping: GroupingConfig, schema: ProfileSchema) -> tuple[Feature, ...]:
+        if grouping.features == "all":
+            return schema.features
+        weights = grouping.features
+        return tuple(
+            replace(feature, weight=feature.weight * weights[feature.group or feature.name])
+            for feature in schema.features
+            if (feature.group or feature.name) in weights
+        )
+
+    def training(self, segmentation: str = DEFAULT) -> TrainingConfig:
+        """What the trainer of one segmentation goes by."""
+        model = self.model_of(segmentation)
         return TrainingConfig(
-            segmentation=self.name,
-            algorithm=self.model.algorithm,
-            k=self.model.k,
-            margin=self.model.margin,
-            min_customers=self.model.min_customers,
-            sample_target=self.model.sample_customers,
-            min_new_share=self.model.min_new_share,
+            segmentation=segmentation,
+            algorithm=model.algorithm,
+            k=model.k,
+            k_min=model.k_min,
+            k_max=model.k_max,
+            margin=model.margin,
+            min_customers=model.min_customers,
+            sample_target=model.sample_customers,
+            expire_after_ms=round(self.expire_after_days * DAY_MS),
+            min_new_share=model.min_new_share,
         )
 
 

@@ -3,28 +3,24 @@
 import os
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, Secret, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
     PydanticBaseSettingsSource,
-    SettingsConfigDict,
+    SecretsSettingsSource,
 )
 
 from config.files import SettingsError, read_yaml
+from config.servers import ServerSettings
 
 DEFAULT_SEGMENTATION = Path(__file__).with_name("segmentation.yaml")
 
 
-class Settings(BaseSettings):
+class Settings(ServerSettings):
     """Every setting of a Shoal process. Environment variables win over the file."""
 
-    model_config = SettingsConfigDict(env_prefix="SHOAL_", extra="forbid", frozen=True)
-
-    kafka: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port[,host:port]")
-    redis: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey URL")
     namespace: str = Field(
         "shoal", pattern=r"^[a-z][a-z0-9-]{0,40}$", description="Prefix of topics, group and keys"
     )
@@ -67,33 +63,21 @@ class Settings(BaseSettings):
     trainer_metrics_port: int = Field(8002, ge=0, le=65_535, description="The trainer's port")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info")
 
-    @field_validator("kafka")
-    @classmethod
-    def _brokers(cls, value: str) -> str:
-        for broker in value.split(","):
-            host, _, port = broker.strip().rpartition(":")
-            if not host or not port.isdecimal() or not 0 < int(port) < 65_536:  # noqa: PLR2004 - TCP
-                raise ValueError(f"{broker!r} is not host:port")
-        return value
-
-    @field_validator("redis")
-    @classmethod
-    def _redis_url(cls, value: str) -> str:
-        if not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("expected redis://host:port/db, rediss:// or unix://")
-        try:
-            urlsplit(value).port  # noqa: B018 - reading it is the check
-        except ValueError:
-            # Its own message would show the password.
-            raise ValueError("the port is not a number from 1 to 65535") from None
-        return value
-
     @field_validator("segmentation")
     @classmethod
     def _segmentation_exists(cls, value: Path) -> Path:
         if not value.is_file():
             raise ValueError(f"file {value} does not exist")
         return value
+
+    def environment(self) -> dict[str, str]:
+        """The SHOAL_* variables that give another process these settings, secrets among them."""
+        return {
+            f"SHOAL_{name.upper()}": str(
+                value.get_secret_value() if isinstance(value, Secret | SecretStr) else value
+            )
+            for name, value in self.model_dump(exclude_none=True).items()
+        }
 
     @classmethod
     def settings_customise_sources(
@@ -104,21 +88,29 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings passes it
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments win over the environment, the environment over the file."""
+        """Arguments win over the environment, that over secrets, these over the file."""
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if secrets := os.environ.get("SHOAL_SECRETS_DIR"):
+            sources += (SecretsSettingsSource(settings_cls, secrets),)
         if path := os.environ.get("SHOAL_CONFIG"):
             sources += (InitSettingsSource(settings_cls, read_yaml(Path(path))),)
         return sources
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Settings from arguments, SHOAL_* variables and the file that SHOAL_CONFIG names.
+    """Settings from arguments, SHOAL_* variables, and what two of these name.
+
+    SHOAL_SECRETS_DIR names a directory with one file per setting, as `shoal_kafka_password`;
+    SHOAL_CONFIG a YAML file.
 
     Raises
     ------
     SettingsError
         A value cannot be used, or the file is missing or unreadable.
     """
+    secrets = os.environ.get("SHOAL_SECRETS_DIR")
+    if secrets and not Path(secrets).is_dir():
+        raise SettingsError(f"SHOAL_SECRETS_DIR names {secrets}, no directory: correct the path")
     path = os.environ.get("SHOAL_CONFIG")
     if path and not Path(path).is_file():
         raise SettingsError(f"SHOAL_CONFIG names {path}, which does not exist: correct the path")

@@ -10,8 +10,11 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from models.columns import Bools, EventColumns, Floats, Hashes, Ints, Rows
-from models.features import Flag, Selector
-from models.profiles import DAY_MS, REMEMBERED_IDS, ProfileSchema, Slot
+from models.distinct import with_bits
+from models.features import Selector
+from models.layout import DAY_MS, REMEMBERED_IDS, Slot
+from models.profiles import IDENTIFY, ProfileSchema
+from models.selection import matches
 
 # Keeps running maxima of two customers apart; above every event time, below 2**63 / batch size.
 FAR_MS = 1 << 42
@@ -62,16 +65,19 @@ def update(schema: ProfileSchema, rows: Rows, events: EventColumns) -> Bools:
     groups = Groups.of(batch.customer)
     touched = rows[groups.customer]
 
-    latest = np.maximum(touched["last_ms"], np.maximum.reduceat(batch.time_ms, groups.start))
+    is_new = touched["first_ms"] == 0
+    # A customer from before a rebuild begins with the first event: the log says all of them.
+    seen_ms = np.where(is_new, 0, touched["last_ms"])
+    latest = np.maximum(seen_ms, np.maximum.reduceat(batch.time_ms, groups.start))
     session_start = _session_starts(schema, touched, batch, groups)
     gaps = _take_times(schema, touched, batch, groups)
     contributions = _contributions(schema, batch, session_start, gaps, latest[groups.of_event])
-    touched["sums"] *= np.exp2(-(latest - touched["last_ms"])[:, None] * schema.decay_rates)
+    touched["sums"] *= np.exp2(-(latest - seen_ms)[:, None] * schema.decay_rates)
     touched["sums"] += np.add.reduceat(contributions, groups.start, axis=0)
     _take_categories(schema, touched, batch, groups, order)
+    _take_attributes(touched, batch, groups, order)
     _remember_ids(touched, batch, groups)
 
-    is_new = touched["first_ms"] == 0
     earliest = np.minimum.reduceat(batch.time_ms, groups.start)
     touched["first_ms"] = np.where(is_new, earliest, np.minimum(touched["first_ms"], earliest))
     touched["incarnation"] = np.where(is_new, batch.offset[groups.start], touched["incarnation"])
@@ -81,8 +87,8 @@ def update(schema: ProfileSchema, rows: Rows, events: EventColumns) -> Bools:
 
 
 def _take(events: EventColumns, order: Ints) -> EventColumns:
-    """The events at `order`; categories keep pointing at the original indices."""
-    ragged = {"category_event", "category"}
+    """The events at `order`; categories and attributes keep pointing at the original indices."""
+    ragged = {"category_event", "category", "attribute_event", "attribute", "attribute_value"}
     return EventColumns(
         **{
             f.name: getattr(events, f.name) if f.name in ragged else getattr(events, f.name)[order]
@@ -126,33 +132,31 @@ def _running_max_before(times: Ints, stored: Ints, groups: Groups) -> Ints:
 def _session_starts(
     schema: ProfileSchema, touched: Rows, batch: EventColumns, groups: Groups
 ) -> Bools:
-    """Which events open a visit: another session id, or a pause without one."""
+    """Which events open a visit: another session id, or a pause without one.
+
+    To be identified is no part of a visit.
+    """
+    opens = np.zeros(len(batch), dtype=bool)
+    acts = np.flatnonzero(batch.type != schema.types[IDENTIFY])
+    if acts.size == 0:
+        return opens
+    time_ms, session = batch.time_ms[acts], batch.session[acts]
+    visits = Groups.of(groups.of_event[acts])
+    visit_ms = touched["visit_ms"][visits.customer]
+    last = _running_max_before(time_ms, visit_ms, visits)
+    before = np.empty_like(session)
+    before[1:] = session[:-1]
+    before[visits.start] = touched["session"][visits.customer]
+    named = (session != 0) & (before != 0)
     timeout_ms = int(schema.session_timeout_minutes * 60_000)
-    last = _running_max_before(batch.time_ms, touched["visit_ms"], groups)
-    before = np.empty_like(batch.session)
-    before[1:] = batch.session[:-1]
-    before[groups.start] = touched["session"]
-    named = (batch.session != 0) & (before != 0)
-    starts = np.where(named, batch.session != before, batch.time_ms - last > timeout_ms)
-    ends = np.append(groups.start[1:], len(batch)) - 1
-    touched["session"] = batch.session[ends]
-    touched["visit_ms"] = np.maximum(
-        touched["visit_ms"], np.maximum.reduceat(batch.time_ms, groups.start)
+    starts = np.where(named, session != before, time_ms - last > timeout_ms)
+    ends = np.append(visits.start[1:], acts.size) - 1
+    touched["session"][visits.customer] = session[ends]
+    touched["visit_ms"][visits.customer] = np.maximum(
+        visit_ms, np.maximum.reduceat(time_ms, visits.start)
     )
-    opens: Bools = starts | (last == 0)
+    opens[acts] = starts | (last == 0)
     return opens
-
-
-def _matches(
-    schema: ProfileSchema, selector: Selector, batch: EventColumns, session_start: Bools
-) -> Bools:
-    mask = schema.wanted_types[selector][batch.type]
-    match selector.where:
-        case Flag.DISCOUNTED:
-            mask &= batch.discounted
-        case Flag.SESSION_START:
-            mask &= session_start
-    return mask
 
 
 def _take_times(
@@ -162,7 +166,7 @@ def _take_times(
     no_flags = np.zeros(len(batch), dtype=bool)
     gaps = {}
     for at, selector in enumerate(schema.time_slots):
-        times = np.where(_matches(schema, selector, batch, no_flags), batch.time_ms, 0)
+        times = np.where(matches(schema, selector, batch, no_flags), batch.time_ms, 0)
         stored = touched["times"][:, at]
         before = _running_max_before(times, stored, groups)
         closes = (before > 0) & (times > before)
@@ -180,7 +184,7 @@ def _contributions(
 ) -> Floats:
     """What each event adds to each slot, decayed by its lateness; (n_events, n_slots)."""
     masks = {
-        selector: _matches(schema, selector, batch, session_start)
+        selector: matches(schema, selector, batch, session_start)
         for selector in dict.fromkeys(slot.selector for slot in schema.slots)
     }
     added = np.empty((len(batch), len(schema.slots)))
@@ -209,25 +213,45 @@ def _measured(
             return gaps[slot.selector] > 0
 
 
+def _positions(original: Ints, order: Ints) -> Ints:
+    """Where in the sorted batch the events of these original indices are; -1 for one left out."""
+    position = np.full(int(max(order.max(), original.max())) + 1, -1)
+    position[order] = np.arange(order.size)
+    return position[original]
+
+
+def _take_attributes(touched: Rows, batch: EventColumns, groups: Groups, order: Ints) -> None:
+    """Keep what was told latest by event time; of one time, what came last."""
+    if batch.attribute.size == 0:
+        return
+    event = _positions(batch.attribute_event, order)
+    kept = event >= 0
+    event, attribute, value = event[kept], batch.attribute[kept], batch.attribute_value[kept]
+    row, time_ms = groups.of_event[event], batch.time_ms[event]
+    place = row * touched["attributes"].shape[1] + attribute
+    by_time = np.lexsort((event, time_ms, place))
+    last = by_time[np.diff(place[by_time], append=-1) != 0]
+    last = last[time_ms[last] >= touched["attribute_ms"][row[last], attribute[last]]]
+    touched["attributes"][row[last], attribute[last]] = value[last]
+    touched["attribute_ms"][row[last], attribute[last]] = time_ms[last]
+
+
 def _take_categories(
     schema: ProfileSchema, touched: Rows, batch: EventColumns, groups: Groups, order: Ints
 ) -> None:
     if batch.category.size == 0 or not schema.distinct_slots:
         return
-    n_original = int(max(order.max(), batch.category_event.max())) + 1
-    position = np.full(n_original, -1)
-    position[order] = np.arange(order.size)
-    event = position[batch.category_event]
+    event = _positions(batch.category_event, order)
     kept = event >= 0
     event, bit = event[kept], np.uint64(1) << (batch.category[kept] & np.uint64(63))
     no_flags = np.zeros(len(batch), dtype=bool)
     for at, slot in enumerate(schema.distinct_slots):
-        chosen = _matches(schema, slot.selector, batch, no_flags)[event]
+        chosen = matches(schema, slot.selector, batch, no_flags)[event]
         customer = groups.of_event[event[chosen]]
         window = batch.time_ms[event[chosen]] // slot.window_ms
         newest = touched["window"][:, at].copy()
         np.maximum.at(newest, customer, window)
-        touched["bits"][:, at] = _with_bits(
+        touched["bits"][:, at] = with_bits(
             touched["bits"][:, at],
             newest - touched["window"][:, at],
             customer,
@@ -235,20 +259,6 @@ def _take_categories(
             bit[chosen],
         )
         touched["window"][:, at] = newest
-
-
-def _with_bits(
-    bitmaps: Hashes, aged: Ints, customer: Ints, windows_ago: Ints, bit: Hashes
-) -> Hashes:
-    """Bitmaps of the current and the previous window, (n, 2), after `aged` windows and new bits."""
-    current, previous = bitmaps[:, 0], bitmaps[:, 1]
-    none = np.uint64(0)
-    previous = np.where(aged == 0, previous, np.where(aged == 1, current, none))
-    current = np.where(aged == 0, current, none)
-    for bitmap, ago in ((current, 0), (previous, 1)):
-        hit = windows_ago == ago
-        np.bitwise_or.at(bitmap, customer[hit], bit[hit])
-    return np.stack([current, previous], axis=1)
 
 
 def _remember_ids(touched: Rows, batch: EventColumns, groups: Groups) -> None:

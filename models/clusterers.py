@@ -4,6 +4,7 @@ from typing import Any, Literal, Protocol, cast, get_args
 
 from models.columns import Floats
 from models.errors import ShoalError
+from models.lloyd import MIN_GAIN
 from models.online_kmeans import OnlineKMeans
 from models.river_kmeans import RiverKMeans, RiverStreamKMeans
 
@@ -58,9 +59,14 @@ class UnknownAlgorithmError(ShoalError):
 
 
 def make_clusterer(
-    algorithm: str, k: int, seed: int, feature_names: tuple[str, ...]
+    algorithm: str,
+    k: int,
+    seed: int,
+    feature_names: tuple[str, ...],
+    *,
+    move_gain: float = MIN_GAIN,
 ) -> CentroidClusterer:
-    """A clusterer that has learned nothing yet.
+    """A clusterer that has learned nothing yet; `move_gain` is of `OnlineKMeans` alone.
 
     Raises
     ------
@@ -70,7 +76,7 @@ def make_clusterer(
     made: Any
     match algorithm:
         case "online_kmeans":
-            made = OnlineKMeans(k, feature_names, seed=seed)
+            made = OnlineKMeans(k, feature_names, seed=seed, move_gain=move_gain)
         case "river_kmeans":
             made = RiverKMeans(k, feature_names, seed=seed)
         case "river_streamkmeans":

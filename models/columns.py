@@ -1,7 +1,7 @@
 """A batch of events as arrays: what the core learns of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Self
 
 import numpy as np
@@ -15,12 +15,18 @@ Rows = NDArray[np.void]
 """Profiles: a structured array, shape (n,), of `ProfileSchema.dtype`."""
 
 
+def _no_ints() -> Ints:
+    return np.empty(0, dtype=np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class EventColumns:
     """Events in order of arrival, one element each, shape (n_events,).
 
     `customer` indexes the rows that the batch updates. `category_event` and `category`,
-    shape (n_categories,), list the hashed categories of each event by its index.
+    shape (n_categories,), list the hashed categories of each event by its index; so do
+    `attribute_event`, `attribute` and `attribute_value` with what is told of the customer: the
+    index of the schema's attribute, and its value as it is stored.
     """
 
     customer: Ints
@@ -34,6 +40,9 @@ class EventColumns:
     offset: Ints
     category_event: Ints
     category: Hashes
+    attribute_event: Ints = field(default_factory=_no_ints)
+    attribute: Ints = field(default_factory=_no_ints)
+    attribute_value: Floats = field(default_factory=lambda: np.empty(0))
 
     def __len__(self) -> int:
         return self.customer.size
@@ -47,7 +56,7 @@ class EventColumns:
         first_event = np.cumsum([0, *map(len, parts)])
         joined = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
         joined["customer"] += np.repeat(first_row[:-1], [len(part) for part in parts])
-        joined["category_event"] += np.repeat(
-            first_event[:-1], [part.category_event.size for part in parts]
-        )
+        for name in ("category_event", "attribute_event"):
+            sizes = [getattr(part, name).size for part in parts]
+            joined[name] += np.repeat(first_event[:-1], sizes)
         return cls(**joined)

@@ -24,3 +24,12 @@ def segment_id(number: int) -> SegmentId | None:
     ('s7', None)
     """
     return SegmentId(f"s{number}") if number else None
+
+
+def segment_number(public: SegmentId | None) -> int:
+    """Number behind a public id, 0 for no segment; ValueError where there is none.
+
+    >>> segment_number(SegmentId("s7")), segment_number(None)
+    (7, 0)
+    """
+    return int(public.removeprefix("s")) if public else 0

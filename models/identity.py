@@ -1,12 +1,13 @@
 """Which of the new clusters is which of the segments that people already know."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from models.columns import Ints
+from models.lineage import Lineage
 from models.snapshots import Numbers
 
 """Jaccard index from which a cluster is still the same segment.
@@ -48,6 +49,16 @@ class Matching:
             if old not in self.numbers
         }
 
+    def lineage(self, previous: int, died: Iterable[tuple[int, int]]) -> Lineage:
+        """The same for people; `died` are the segments that are no more, with successors."""
+        return Lineage(
+            previous=previous,
+            born=self.born,
+            died=tuple(died),
+            splits=tuple(self.splits.items()),
+            merges=tuple(self.merges.items()),
+        )
+
     @property
     def splits(self) -> dict[int, tuple[int, ...]]:
         """Old segments of which two or more new ones took a quarter each, or more."""
@@ -75,6 +86,7 @@ def match(
     k: int,
     next_number: int,
     keep_overlap: float = 1 / 3,
+    weights: Ints | None = None,
 ) -> Matching:
     """Match `k` new clusters to old segments by the members they share.
 
@@ -92,6 +104,10 @@ def match(
         The numbers that can be kept.
     next_number
         The first number that was never used.
+    weights
+        Shape (n,), what each customer counts for; equal where not given, or all 0. Regular
+        customers are what a segment is: a crowd of new ones, whom it first takes in, must not
+        take its id along when they get a segment of their own.
 
     Examples
     --------
@@ -106,14 +122,17 @@ def match(
         order[np.minimum(at, len(olds) - 1)] if len(olds) else np.zeros(len(old), dtype=np.int64)
     )
     known = olds[found] == old if len(olds) else np.zeros(len(old), dtype=np.bool_)
-    table = np.zeros((len(olds), k), dtype=np.int64)
-    np.add.at(table, (found[known], np.asarray(new)[known]), 1)
+    pairs = found[known] * k + np.asarray(new)[known]
+    table = _count(pairs, (len(olds), k), None)
+    weighed = table
+    if weights is not None and (of_known := np.asarray(weights)[known]).any():
+        weighed = _count(pairs, (len(olds), k), of_known)
 
     # Customers without an old segment make a cluster neither more nor less like an old one.
-    union = table.sum(axis=1, keepdims=True) + table.sum(axis=0) - table
-    is_alike = table >= keep_overlap * np.maximum(union, 1)
-    pairs = zip(*linear_sum_assignment(np.where(is_alike, table, 0), maximize=True), strict=True)
-    kept = {int(i): int(olds[o]) for o, i in pairs if is_alike[o, i] and table[o, i] > 0}
+    union = weighed.sum(axis=1, keepdims=True) + weighed.sum(axis=0) - weighed
+    is_alike = weighed >= keep_overlap * np.maximum(union, 1)
+    best = zip(*linear_sum_assignment(np.where(is_alike, weighed, 0), maximize=True), strict=True)
+    kept = {int(i): int(olds[o]) for o, i in best if is_alike[o, i] and weighed[o, i] > 0}
 
     numbers = []
     for cluster in range(k):
@@ -122,3 +141,8 @@ def match(
             next_number += 1
         numbers.append(kept[cluster])
     return Matching(tuple(numbers), next_number, tuple(int(o) for o in olds), table)
+
+
+def _count(pairs: Ints, shape: tuple[int, int], weights: Ints | None) -> Ints:
+    counts = np.bincount(pairs, weights=weights, minlength=shape[0] * shape[1])
+    return counts.reshape(shape).astype(np.int64)

@@ -8,7 +8,7 @@ from river import base
 
 from models.assignment import nearest_centroid
 from models.columns import Floats
-from models.lloyd import lloyd, plus_plus, split_merge
+from models.lloyd import MIN_GAIN, lloyd, plus_plus, split_merge
 
 _STEPS_AFTER_A_MOVE = 5
 
@@ -42,6 +42,8 @@ class OnlineKMeans(base.Clusterer):
         How many vectors are kept for the start, when `seed_from` is not called.
     seed
         Of the random draws of k-means++.
+    move_gain
+        By what part inertia has to fall for `refine` to keep a split-merge move; 1 for none.
 
     References
     ----------
@@ -67,12 +69,15 @@ class OnlineKMeans(base.Clusterer):
         step_floor: float = 0.005,
         warm_up: int = 100,
         seed: int | None = 0,
+        *,
+        move_gain: float = MIN_GAIN,
     ) -> None:
         self.n_clusters = n_clusters
         self.features = features
         self.step_floor = step_floor
         self.warm_up = warm_up
         self.seed = seed
+        self.move_gain = move_gain
         self._rng = np.random.default_rng(seed)
         self._kept: list[Floats] | None = []
         self._centroids = np.empty((0, len(features or ())))
@@ -107,8 +112,9 @@ class OnlineKMeans(base.Clusterer):
             self.seed_from(points)
         points = complete(points)
         centroids = lloyd(points, self._centroids, iterations)
-        centroids = split_merge(points, centroids, _STEPS_AFTER_A_MOVE)
-        centroids = lloyd(points, centroids, iterations)
+        if self.move_gain < 1:
+            centroids = split_merge(points, centroids, _STEPS_AFTER_A_MOVE, self.move_gain)
+            centroids = lloyd(points, centroids, iterations)
         self.start(centroids, self._members(points, centroids))
 
     def learn_one(self, x: dict[Any, Any]) -> None:

@@ -82,6 +82,15 @@ class Population:
         rows: Rows = self.rows[np.argsort(self._hashes[: len(self)], kind="stable")]
         return rows
 
+    def ordered_hashes(self) -> Hashes:
+        """The hashes of the customers in the order of `ordered`."""
+        return np.sort(self._hashes[: len(self)])
+
+    def ordered_customers(self) -> tuple[CustomerId, ...]:
+        """The customers in the order of `ordered`."""
+        order = np.argsort(self._hashes[: len(self)], kind="stable")
+        return tuple(self._customers[i] for i in order)
+
     def vectors(self, now_ms: int) -> Floats:
         """Feature vectors at a time, shape (n_customers, n_features), in the order of `rows`."""
         return self.schema.vectors(self.rows, now_ms)
@@ -118,6 +127,11 @@ class Population:
                 self._rows[place] = self._rows[len(self)]
                 self._hashes[place] = self._hashes[len(self)]
             self._rows[len(self)] = np.zeros((), dtype=self.schema.dtype)
+
+    def expire(self, before_ms: int) -> None:
+        """Forget who had no event since `before_ms`."""
+        gone = np.flatnonzero(self.rows["last_ms"] < before_ms).tolist()
+        self.remove([self._customers[i] for i in gone])
 
     def lower(self, threshold: float) -> None:
         """Drop who is out under a lower threshold; a higher one changes nothing."""

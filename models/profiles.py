@@ -6,72 +6,51 @@ that several features need are kept once.
 
 A decayed accumulator holds its value as of the profile's `last_ms`; at a later *now* it has
 shrunk by ``2 ** -((now - last_ms) / half_life)``. Distinct values are counted in two 64-bit
-bitmaps, one for the current time window and one for the window before, by linear counting
-(Whang, Vander-Zanden and Taylor, 1990, "A linear-time probabilistic counting algorithm"); the
+bitmaps (`models/distinct.py`), one for the current time window and one for the window before; the
 older window fades linearly while the current one passes. A window lasts half_life / ln 2, the
 mean life of what decays with that half-life.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
 
 import numpy as np
 
+from models.attributes import coordinate
 from models.columns import Bools, Floats, Ints, Rows
+from models.distinct import estimate
 from models.errors import ShoalError
-from models.features import Feature, Kind, Selector
+from models.features import ATTRIBUTE_KINDS, Attribute, Feature, Kind, Selector
+from models.formats import FORMAT, FutureFormatError
 from models.identifiers import hash64
+from models.layout import (
+    DAY_MS,
+    DistinctSlot,
+    Slot,
+    StoredLayout,
+    distinct_slot,
+    record_of,
+    slots_of,
+)
 
-FORMAT = 1
-REMEMBERED_IDS = 16
-DAY_MS = 86_400_000
-BITS = 64
+__all__ = ["DAY_MS", "ProfileSchema", "UnknownProfileError"]
+
 OTHER_TYPE = 0
-
-SlotMeasure = Literal["one", "value", "quantity", "gap", "gaps"]
+MOST_HALF_LIVES = 900.0
+IDENTIFY = "identify"
+"""Says what a customer is: no behaviour, so no feature counts it that does not name it."""
 
 
 class UnknownProfileError(ShoalError):
-    """A stored profile has a format or a schema that this process cannot read."""
+    """A stored profile has a feature schema whose layout this process has not learned."""
 
-    def __init__(self, message: str, *, schema_id: int) -> None:
-        super().__init__(message)
+    def __init__(self, schema_id: int) -> None:
+        super().__init__(
+            f"a stored profile has the feature schema {schema_id:08x}, which Redis does not know: "
+            "restore the state as a whole, or run `shoal rebuild`"
+        )
         self.schema_id = schema_id
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A decayed sum: of which events, of what, and how fast it fades (None: never)."""
-
-    selector: Selector
-    measure: SlotMeasure
-    half_life_days: float | None
-
-    @property
-    def key(self) -> str:
-        """Name in stored layouts, without the half-life."""
-        return f"{self.selector.key}:{self.measure}"
-
-    @property
-    def name(self) -> str:
-        """Name in stored layouts."""
-        return f"{self.key}@{self.half_life_days or 'ever'}"
-
-
-@dataclass(frozen=True, slots=True)
-class DistinctSlot:
-    """A distinct count of categories: among which events, over which window."""
-
-    selector: Selector
-    window_ms: int
-
-    @property
-    def name(self) -> str:
-        """Name in stored layouts."""
-        return f"{self.selector.key}:distinct@{self.window_ms}"
 
 
 @dataclass(frozen=True)
@@ -84,11 +63,17 @@ class ProfileSchema:
         The coordinates of a customer's vector, in order.
     session_timeout_minutes
         A visit ends after this long without an event, where events carry no session id.
+    segmentations
+        Names of the ways to group customers; what is kept for each has this order.
+    timezone
+        IANA name of the zone whose hours and weekdays selectors mean.
     """
 
     features: tuple[Feature, ...]
     session_timeout_minutes: float = 30.0
-    _older: dict[int, "StoredLayout"] = field(default_factory=dict, compare=False, repr=False)
+    segmentations: tuple[str, ...] = ("default",)
+    timezone: str = "UTC"
+    _older: dict[int, StoredLayout] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -98,7 +83,7 @@ class ProfileSchema:
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
         """Decayed sums, each once."""
-        return tuple(dict.fromkeys(slot for feature in self.features for slot in _slots(feature)))
+        return tuple(dict.fromkeys(slot for feature in self.features for slot in slots_of(feature)))
 
     @cached_property
     def time_slots(self) -> tuple[Selector, ...]:
@@ -110,14 +95,20 @@ class ProfileSchema:
     def distinct_slots(self) -> tuple[DistinctSlot, ...]:
         """Distinct counts, each once."""
         return tuple(
-            dict.fromkeys(_distinct_slot(f) for f in self.features if f.kind is Kind.DISTINCT)
+            dict.fromkeys(distinct_slot(f) for f in self.features if f.kind is Kind.DISTINCT)
         )
 
     @cached_property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """Traits that are kept, each once."""
+        return tuple(dict.fromkeys(f.attribute for f in self.features if f.attribute))
+
+    @cached_property
     def types(self) -> Mapping[str, int]:
-        """Code of each event type that a feature names; all others are `OTHER_TYPE`."""
+        """Code of each event type that a feature names, and of `IDENTIFY`; else `OTHER_TYPE`."""
         named = sorted(
-            {
+            {IDENTIFY}
+            | {
                 name
                 for feature in self.features
                 for selector in (feature.selector, feature.among or Selector())
@@ -129,7 +120,13 @@ class ProfileSchema:
     @cached_property
     def dtype(self) -> np.dtype[np.void]:
         """Record of one profile."""
-        return _dtype(len(self.time_slots), len(self.slots), len(self.distinct_slots))
+        return record_of(
+            len(self.time_slots),
+            len(self.slots),
+            len(self.distinct_slots),
+            len(self.segmentations),
+            len(self.attributes),
+        )
 
     @cached_property
     def layout(self) -> dict[str, list[str]]:
@@ -138,6 +135,8 @@ class ProfileSchema:
             "times": [selector.key for selector in self.time_slots],
             "sums": [slot.name for slot in self.slots],
             "distinct": [slot.name for slot in self.distinct_slots],
+            "segmentations": list(self.segmentations),
+            "attributes": [attribute.name for attribute in self.attributes],
         }
 
     @cached_property
@@ -149,6 +148,7 @@ class ProfileSchema:
         """`n` profiles of customers that were never seen."""
         rows = np.zeros(n, dtype=self.dtype)
         rows["format"] = FORMAT
+        rows["segmentations"] = len(self.segmentations)
         rows["schema"] = self.id
         return rows
 
@@ -162,9 +162,10 @@ class ProfileSchema:
 
         Raises
         ------
+        FutureFormatError
+            A profile was stored by a newer Shoal.
         UnknownProfileError
-            A profile's format is newer than this code, or its schema is not known yet
-            (see `learn_layout`).
+            A profile's schema is not known yet (see `learn_layout`).
         """
         size = self.dtype.itemsize
         new = self.empty(1).tobytes()
@@ -182,22 +183,19 @@ class ProfileSchema:
         """Make profiles that were stored under another schema readable, by name."""
         self._older[schema_id] = StoredLayout.of(layout)
 
+    def segmentations_of(self, schema_id: int) -> tuple[str, ...]:
+        """Segmentations of profiles of a schema, in order; today's where that is not known."""
+        layout = self._older.get(schema_id)
+        known = layout.segmentations if layout else None
+        return self.segmentations if known is None else known
+
     def _decode_older(self, blob: bytes) -> np.void:
-        version = blob[0]
+        if blob[0] > FORMAT:
+            raise FutureFormatError("a stored profile", blob[0])
         schema_id = int.from_bytes(blob[4:8], "little")
-        if version != FORMAT:
-            raise UnknownProfileError(
-                f"a stored profile has format {version}, this Shoal reads {FORMAT}: "
-                "run the Shoal version that wrote it, or a newer one",
-                schema_id=schema_id,
-            )
         layout = self._older.get(schema_id)
         if layout is None:
-            raise UnknownProfileError(
-                f"a stored profile has the unknown feature schema {schema_id:08x}: its layout is "
-                "missing from Redis; begin anew under another SHOAL_NAMESPACE",
-                schema_id=schema_id,
-            )
+            raise UnknownProfileError(schema_id)
         return layout.translate(blob, self)
 
     def vectors(self, rows: Rows, now_ms: int | Ints) -> Floats:
@@ -205,7 +203,7 @@ class ProfileSchema:
 
         Returns
         -------
-        Shape (n_customers, n_features), finite.
+        Shape (n_customers, n_features), finite, but NaN where an attribute is not known.
         """
         sums = rows["sums"] * self._decay(np.maximum(now_ms - rows["last_ms"], 0))
         columns = [
@@ -216,7 +214,8 @@ class ProfileSchema:
 
     def _decay(self, age_ms: np.ndarray) -> Floats:
         """Factor of each slot after `age_ms` without an event, shape (n, n_slots)."""
-        return np.exp2(-age_ms[:, None] * self.decay_rates)
+        # Not below what a float can hold: a mean of sums that are gone would be gone as well.
+        return np.exp2(-np.minimum(age_ms[:, None] * self.decay_rates, MOST_HALF_LIVES))
 
     @cached_property
     def decay_rates(self) -> Floats:
@@ -235,8 +234,10 @@ class ProfileSchema:
             case Kind.RECENCY:
                 return (self.time_slots.index(feature.selector),)
             case Kind.DISTINCT:
-                return (self.distinct_slots.index(_distinct_slot(feature)),)
-        return tuple(self.slots.index(slot) for slot in _slots(feature))
+                return (self.distinct_slots.index(distinct_slot(feature)),)
+        if feature.attribute:
+            return (self.attributes.index(feature.attribute),)
+        return tuple(self.slots.index(slot) for slot in slots_of(feature))
 
     @cached_property
     def wanted_types(self) -> Mapping[Selector, Bools]:
@@ -247,6 +248,7 @@ class ProfileSchema:
         for selector in dict.fromkeys((*selectors, *self.time_slots)):
             codes = [self.types[name] for name in selector.events]
             tables[selector] = np.full(len(self.types) + 1, not selector.events)
+            tables[selector][self.types[IDENTIFY]] = False
             tables[selector][codes] = True
         return tables
 
@@ -269,6 +271,10 @@ class ProfileSchema:
                 return np.clip((now_ms - first) / DAY_MS, 0, cap)
             case Kind.DISTINCT:
                 return self._distinct(rows, inputs[0], now_ms)
+            case kind if kind in ATTRIBUTE_KINDS:
+                at = inputs[0]
+                known = rows["attribute_ms"][:, at] > 0
+                return coordinate(feature, np.where(known, rows["attributes"][:, at], np.nan))
             case Kind.COUNT | Kind.SUM:
                 return sums[:, inputs[0]]
         top, bottom = sums[:, inputs[0]], sums[:, inputs[1]]
@@ -282,118 +288,4 @@ class ProfileSchema:
         window_ms = self.distinct_slots[index].window_ms
         window, passed = divmod(now_ms, window_ms)
         age = window - rows["window"][:, index]
-        current, previous = rows["bits"][:, index, 0], rows["bits"][:, index, 1]
-        recent = np.where(age <= 0, current, 0).astype(np.uint64)
-        before = np.where(age <= 0, previous, np.where(age == 1, current, 0)).astype(np.uint64)
-        inside = _linear_count(recent)
-        both = _linear_count(recent | before)
-        return inside + (both - inside) * (1 - passed / window_ms)
-
-
-def _linear_count(bitmaps: np.ndarray) -> Floats:
-    """Estimated number of distinct values behind 64-bit bitmaps.
-
-    >>> _linear_count(np.array([0, 1], dtype=np.uint64)).round(2).tolist()
-    [0.0, 1.01]
-    """
-    empty = np.maximum(BITS - np.bitwise_count(bitmaps).astype(np.float64), 0.5)
-    count: Floats = BITS * np.log(BITS / empty)
-    return count
-
-
-def _distinct_slot(feature: Feature) -> DistinctSlot:
-    half_life_ms = (feature.half_life_days or feature.cap_days) * DAY_MS
-    return DistinctSlot(feature.selector, round(half_life_ms / math.log(2)))
-
-
-def _slots(feature: Feature) -> tuple[Slot, ...]:
-    """Decayed sums that a feature is computed from, in the order its formula reads them."""
-    half_life = feature.half_life_days
-    one = Slot(feature.selector, "one", half_life)
-    match feature.kind:
-        case Kind.COUNT:
-            return (one,)
-        case Kind.SUM:
-            return (Slot(feature.selector, feature.of or "value", half_life),)
-        case Kind.MEAN:
-            return (Slot(feature.selector, feature.of or "value", half_life), one)
-        case Kind.RATIO:
-            return (one, Slot(feature.among or Selector(), "one", half_life))
-        case Kind.INTERVAL:
-            # Gaps are counted apart from events: the first event of a customer closes none.
-            gaps = Slot(feature.selector, "gaps", half_life)
-            return (Slot(feature.selector, "gap", half_life), gaps)
-    return ()
-
-
-def _dtype(n_times: int, n_sums: int, n_distinct: int) -> np.dtype[np.void]:
-    """Record layout; what is most often zero stands last, so that it need not be stored."""
-    fields: list[tuple[Any, ...]] = [
-        ("format", "u1"),
-        ("reserved", "u1", (3,)),
-        ("schema", "<u4"),
-        ("version", "<u4"),
-        ("segment", "<u4"),
-        ("previous", "<u4"),
-        ("model", "<u4"),
-        ("since_ms", "<i8"),
-        ("incarnation", "<i8"),
-        ("first_ms", "<i8"),
-        ("last_ms", "<i8"),
-        ("visit_ms", "<i8"),
-        ("session", "<u8"),
-        ("times", "<i8", (n_times,)),
-        ("sums", "<f8", (n_sums,)),
-        ("window", "<i8", (n_distinct,)),
-        ("bits", "<u8", (n_distinct, 2)),
-        ("ids", "<u8", (REMEMBERED_IDS,)),
-    ]
-    return np.dtype(fields)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredLayout:
-    """How profiles of another schema lie, so that they can be read by name."""
-
-    dtype: np.dtype[np.void]
-    times: tuple[str, ...]
-    sums: tuple[str, ...]
-    distinct: tuple[str, ...]
-
-    @classmethod
-    def of(cls, layout: Mapping[str, Sequence[str]]) -> "StoredLayout":
-        """The layout that `ProfileSchema.layout` described."""
-        times, sums, distinct = (tuple(layout[name]) for name in ("times", "sums", "distinct"))
-        return cls(_dtype(len(times), len(sums), len(distinct)), times, sums, distinct)
-
-    def translate(self, blob: bytes, schema: ProfileSchema) -> np.void:
-        """The profile under `schema`: what both know is kept, what is new starts empty.
-
-        An accumulator whose half-life changed goes on from the old one with the nearest half-life.
-        """
-        old = np.frombuffer(blob.ljust(self.dtype.itemsize, b"\0"), dtype=self.dtype)[0]
-        row: np.void = schema.empty(1)[0]
-        for name in self.dtype.names or ():
-            if name not in {"schema", "times", "sums", "window", "bits"}:
-                row[name] = old[name]
-        for at, selector in enumerate(schema.time_slots):
-            if selector.key in self.times:
-                row["times"][at] = old["times"][self.times.index(selector.key)]
-        for at, slot in enumerate(schema.slots):
-            if (found := self._nearest_sum(slot)) is not None:
-                row["sums"][at] = old["sums"][found]
-        for at, distinct in enumerate(schema.distinct_slots):
-            if distinct.name in self.distinct:
-                found = self.distinct.index(distinct.name)
-                row["window"][at] = old["window"][found]
-                row["bits"][at] = old["bits"][found]
-        return row
-
-    def _nearest_sum(self, slot: Slot) -> int | None:
-        def distance(at: int) -> float:
-            old = float(self.sums[at].rpartition("@")[2].replace("ever", "inf"))
-            new = slot.half_life_days or math.inf
-            return 0.0 if old == new else abs(math.log(new) - math.log(old))
-
-        alike = [at for at, name in enumerate(self.sums) if name.rpartition("@")[0] == slot.key]
-        return min(alike, key=distance, default=None)
+        return estimate(rows["bits"][:, index], age, passed / window_ms)

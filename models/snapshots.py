@@ -9,14 +9,25 @@ from numpy.typing import NDArray
 
 from models.columns import Floats
 from models.errors import ShoalError
+from models.formats import FORMAT, FutureFormatError
 from models.identifiers import SegmentId, segment_id
+from models.lineage import REASONS, Granularity, Group, Lineage, Reason
+from models.personas import Persona
 from models.scaling import Scaler
 
-FORMAT = 1
 _PLAIN = (
     *("format", "segmentation", "version", "epoch", "created_ms", "now_ms", "customers"),
     *("algorithm", "river_version", "next_number", "sample_threshold", "margin"),
+    *("reason", "next_group"),
 )
+# What a model of format 1 did not say.
+_SINCE_2: dict[str, Any] = {
+    "lineage": Lineage().to_dict(),
+    "reason": "news",
+    "granularity": None,
+    "groups": [],
+    "next_group": 1,
+}
 Numbers = NDArray[np.uint32]
 """Segment numbers; 0 stands for no segment."""
 
@@ -46,7 +57,8 @@ class Segment:
     """One group of customers; its centroid is the row of the same index in the snapshot.
 
     `share` is its part of the sample, 0 to 1. `lead` is the trait that its name was given for,
-    `traits` are the strongest today. `born_version` is the first model that had it.
+    `traits` are the strongest today. `born_version` is the first model that had it. `persona` is
+    what its members are like, None in models that did not say so.
     """
 
     number: int
@@ -55,6 +67,7 @@ class Segment:
     born_version: int
     lead: Trait | None = None
     traits: tuple[Trait, ...] = ()
+    persona: Persona | None = None
 
     @property
     def id(self) -> SegmentId:
@@ -84,6 +97,8 @@ class Snapshot:
     is `segments[i]`. Vectors were computed at `now_ms`; `created_ms` is the wall clock.
     `sample_threshold` tells workers whose profiles to send to the trainer; `margin` is how much
     nearer another centroid has to be before a customer leaves. `epoch` fences a stale trainer.
+    `reason` and `lineage` tell why it was published and what became of the segments before it;
+    `granularity` why there are so many, where that was chosen; `groups` are coarser views.
     """
 
     segmentation: str
@@ -101,6 +116,11 @@ class Snapshot:
     sample_threshold: float
     margin: float
     retired: tuple[Retirement, ...] = ()
+    reason: Reason = "first"
+    lineage: Lineage = field(default_factory=Lineage)
+    granularity: Granularity | None = None
+    groups: tuple[Group, ...] = ()
+    next_group: int = 1
     format: int = FORMAT
     numbers: Numbers = field(init=False, repr=False)
     """Number of each centroid's segment, shape (n_segments,)."""
@@ -147,6 +167,9 @@ class Snapshot:
             "centroids": self.centroids.tolist(),
             "segments": [asdict(segment) | {"id": segment.id} for segment in self.segments],
             "retired": [asdict(retirement) for retirement in self.retired],
+            "lineage": self.lineage.to_dict(),
+            "granularity": self.granularity.to_dict() if self.granularity else None,
+            "groups": [group.to_dict() for group in self.groups],
         }
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -156,8 +179,10 @@ class Snapshot:
 
         Raises
         ------
+        FutureFormatError
+            It was stored by a newer Shoal.
         SnapshotError
-            When the bytes are of another format, or broken.
+            The bytes are no model.
         """
         action = "delete it and let the trainer publish a new one"
         try:
@@ -165,12 +190,14 @@ class Snapshot:
             found = content["format"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise SnapshotError(f"it is not a snapshot ({error!r})", action) from error
-        if found != FORMAT:
-            raise SnapshotError(
-                f"it has format {found!r}, this Shoal reads {FORMAT}",
-                "run the Shoal that wrote it, or " + action,
-            )
+        if isinstance(found, int) and found > FORMAT:
+            raise FutureFormatError("the stored model", found)
+        if not isinstance(found, int) or found < 1:
+            raise SnapshotError(f"its format is {found!r}", action)
+        if found == 1:
+            content = _SINCE_2 | content
         try:
+            granularity = content["granularity"]
             return cls(
                 segmentation=str(content["segmentation"]),
                 version=int(content["version"]),
@@ -190,13 +217,18 @@ class Snapshot:
                     Retirement(int(r["number"]), int(r["successor"]), int(r["version"]))
                     for r in content["retired"]
                 ),
+                reason=content["reason"],
+                lineage=Lineage.from_dict(content["lineage"]),
+                granularity=None if granularity is None else Granularity.from_dict(granularity),
+                groups=tuple(Group.from_dict(entry) for entry in content["groups"]),
+                next_group=int(content["next_group"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise SnapshotError(f"a part is missing or wrong ({error!r})", action) from error
 
 
 def _segment(entry: dict[str, Any]) -> Segment:
-    lead = entry["lead"]
+    lead, persona = entry["lead"], entry.get("persona")
     return Segment(
         number=int(entry["number"]),
         name=str(entry["name"]),
@@ -204,6 +236,7 @@ def _segment(entry: dict[str, Any]) -> Segment:
         born_version=int(entry["born_version"]),
         lead=None if lead is None else _trait(lead),
         traits=tuple(_trait(trait) for trait in entry["traits"]),
+        persona=None if persona is None else Persona.from_dict(persona),
     )
 
 
@@ -223,4 +256,6 @@ def _fault(snapshot: Snapshot, numbers: list[int]) -> str | None:
         return f"segment numbers {numbers} are not distinct and below {snapshot.next_number}"
     if not 0.0 <= snapshot.sample_threshold <= 1.0 or not 0.0 <= snapshot.margin < 1.0:
         return f"threshold {snapshot.sample_threshold} or margin {snapshot.margin} is out of range"
+    if snapshot.reason not in REASONS:
+        return f"its reason {snapshot.reason!r} is none of {', '.join(REASONS)}"
     return None

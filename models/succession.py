@@ -1,13 +1,14 @@
 """The segments of a new model, as heirs of the model before."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from models.assignment import nearest_centroid
 from models.columns import Floats, Ints
 from models.features import Feature
 from models.identity import Matching
 from models.lloyd import means
-from models.personas import find_traits, name_segments
+from models.naming import alike, find_traits, name_segments, telling
+from models.portraits import Crowd
 from models.scaling import Scaler
 from models.snapshots import Retirement, Segment, Snapshot
 
@@ -22,8 +23,10 @@ def describe(
     *,
     before: Snapshot | None,
     version: int,
+    crowd: Crowd | None = None,
+    reserved: Mapping[int, str] | None = None,
 ) -> tuple[Segment, ...]:
-    """The segments of the new clusters, in their order: id, name, share and traits.
+    """The segments of the new clusters, in their order: id, name, share, traits and persona.
 
     Parameters
     ----------
@@ -35,18 +38,32 @@ def describe(
         The model before, None for the first.
     version
         Of the new model.
+    crowd
+        The customers of `points`; without them there are no personas.
+    reserved
+        Names that operators have given, by segment number.
     """
     members, counts = means(points, labels, len(matching.numbers))
     shares = (counts / len(points)).tolist()
-    traits = find_traits(features, members, points.mean(axis=0))
+    everybody = points.mean(axis=0)
+    traits = find_traits(features, members, everybody)
+    same = alike(features, points)
     known = [before.segment(number) if before else None for number in matching.numbers]
-    names = name_segments(features, traits, shares, known)
+    names = name_segments(
+        features, members - everybody, shares, known, same=same, reserved=reserved or {}
+    )
+    told = [telling(features, strongest, same) for strongest in traits]
+    personas = (
+        crowd.portray(points, labels, members, traits, told) if crowd else [None] * len(names)
+    )
     segments = []
     for i, number in enumerate(matching.numbers):
         old = known[i]
         name, lead = names[i]
         born_version = old.born_version if old else version
-        segments.append(Segment(number, name, shares[i], born_version, lead, traits[i]))
+        segments.append(
+            Segment(number, name, shares[i], born_version, lead, traits[i], personas[i])
+        )
     return tuple(segments)
 
 

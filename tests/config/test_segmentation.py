@@ -10,7 +10,7 @@ from config.files import SettingsError
 from config.segmentation import SegmentationConfig, load_segmentation
 from config.settings import DEFAULT_SEGMENTATION
 from models.clusterers import ALGORITHMS
-from models.features import Flag, Kind, Selector
+from models.features import ATTRIBUTE_KINDS, Flag, Kind, Selector
 from stream.event_types import KNOWN_TYPES
 from stream.money import Money
 
@@ -45,7 +45,7 @@ DEFAULT = load_segmentation(DEFAULT_SEGMENTATION)
 
 def test_the_default_measures_at_least_fourteen_things() -> None:
     assert len(DEFAULT.features) >= 14
-    assert {feature.kind for feature in DEFAULT.features.values()} == set(Kind)
+    assert {feature.kind for feature in DEFAULT.features.values()} == set(Kind) - ATTRIBUTE_KINDS
 
 
 def test_the_default_counts_events_that_shoal_knows() -> None:
@@ -63,7 +63,8 @@ def test_every_default_feature_has_its_unit_and_its_words() -> None:
 def test_the_default_is_written_out_where_a_file_may_leave_things_out() -> None:
     plain = SegmentationConfig.model_validate({"features": {"orders": {"kind": "count"}}})
     assert DEFAULT.model == plain.model
-    for name in ("name", "currency", "session_timeout_minutes", "expire_after_days"):
+    assert DEFAULT.segmentations == plain.segmentations
+    for name in ("currency", "session_timeout_minutes", "expire_after_days", "timezone"):
         assert getattr(DEFAULT, name) == getattr(plain, name)
 
 
@@ -132,6 +133,12 @@ def test_features_keep_the_order_of_the_file(path: Path) -> None:
         ("kind: ratio, among: {}, prior: -1", "features.orders.prior: "),
         ("kind: count, scale: cubic", "features.orders.scale: "),
         ("kind: count, weight: 0", "features.orders.weight: "),
+        ("kind: flag", "features.orders: kind flag is told, not measured"),
+        ("kind: count, hours: [18]", "features.orders.hours.1: "),
+        ("kind: count, hours: [18, 25]", "features.orders.hours.1: "),
+        ("kind: count, hours: [18, 18]", "features.orders.hours: "),
+        ("kind: count, days: [sunday]", "features.orders.days.0: "),
+        ("kind: tenure, days: [sun]", "features.orders: kind tenure takes no"),
     ],
 )
 def test_a_wrong_feature_is_refused_in_one_line_that_names_the_place(
@@ -151,7 +158,23 @@ def test_a_wrong_feature_is_refused_in_one_line_that_names_the_place(
         ("rates: {USD: .nan}", "rates.USD: "),
         ("rates: {USD: .inf}", "rates.USD: "),
         ("rates: {EUR: 2}", "rates: EUR is the own currency"),
-        ("timezone: Europe/Berlin", "timezone: "),
+        ("timezone: Europe/Atlantis", "timezone: 'Europe/Atlantis' is no time zone"),
+        ("timezone: ../Berlin", "timezone: "),
+        ("timezone: ''", "timezone: "),
+        ("attributes: {orders: {kind: flag}}", "attributes.orders: there is a feature"),
+        ("attributes: {age: {kind: numbers}}", "attributes.age.kind: "),
+        ("attributes: {age: {kind: number, values: [1]}}", "attributes.age: kind number takes no"),
+        ("attributes: {age: {kind: flag, scale: log}}", "attributes.age: kind flag takes no"),
+        ("attributes: {age: {kind: number, ordered: true}}", "attributes.age: kind number takes"),
+        ("attributes: {city: {high: big}}", "attributes.city: kind category takes no `high`"),
+        ("attributes: {city: {values: [a, ' A']}}", "attributes.city: values: one is named twice"),
+        ("attributes: {city: {values: [a], ordered: true}}", "attributes.city: ordered: name two"),
+        ("attributes: {city: {values: [a], buckets: 3}}", "attributes.city: with `values`"),
+        ("attributes: {city: {buckets: 65}}", "attributes.city.buckets: "),
+        ("attributes: {city: {trait: a..b}}", "attributes.city.trait: "),
+        ("segmentations: {}", "segmentations: "),
+        ("segmentations: {Two Words: {}}", "segmentations.Two Words.[key]: "),
+        ("segmentations: {a: {features: [views]}}", "segmentations.a.features: 'views' is no"),
         ("session_timeout_minutes: 0", "session_timeout_minutes: "),
         ("expire_after_days: 0", "expire_after_days: "),
         ("expire_after_days: .inf", "expire_after_days: "),
@@ -159,6 +182,10 @@ def test_a_wrong_feature_is_refused_in_one_line_that_names_the_place(
         ("model: {algorithm: dbscan}", "model.algorithm: "),
         ("model: {k: 0}", "model.k: "),
         ("model: {k: 101}", "model.k: "),
+        ("model: {k: many}", "model.k: "),
+        ("model: {k_min: 1}", "model.k_min: "),
+        ("model: {k_max: 101}", "model.k_max: "),
+        ("model: {k_min: 5, k_max: 4}", "model: k_min 5 is above k_max 4"),
         ("model: {margin: 1}", "model.margin: "),
         ("model: {min_customers: 0}", "model.min_customers: "),
         ("model: {sample_customers: 99}", "model.sample_customers: "),

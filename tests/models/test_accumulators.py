@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from models.accumulators import update
 from models.columns import EventColumns, Rows
 from models.features import Feature, Flag, Kind, Selector
-from models.profiles import DAY_MS, ProfileSchema
+from models.profiles import DAY_MS, IDENTIFY, ProfileSchema
 
 ORDER, VIEW = "order_completed", "product_viewed"
 START_MS = 1_500_000_000_000
@@ -39,11 +39,12 @@ SCHEMA = ProfileSchema(
 )
 
 
-def columns(events: list[dict[str, Any]]) -> EventColumns:
+def columns(events: list[dict[str, Any]], schema: ProfileSchema = SCHEMA) -> EventColumns:
     categories = [(at, c) for at, e in enumerate(events) for c in e["categories"]]
+    told = [(at, *t) for at, e in enumerate(events) for t in e.get("told", ())]
     return EventColumns(
         customer=np.array([e["customer"] for e in events], dtype=np.int64),
-        type=np.array([SCHEMA.types.get(e["type"], 0) for e in events], dtype=np.int64),
+        type=np.array([schema.types.get(e["type"], 0) for e in events], dtype=np.int64),
         time_ms=np.array([e["time_ms"] for e in events], dtype=np.int64),
         value=np.array([e["value"] for e in events], dtype=np.float64),
         quantity=np.array([e["quantity"] for e in events], dtype=np.float64),
@@ -53,6 +54,9 @@ def columns(events: list[dict[str, Any]]) -> EventColumns:
         offset=np.arange(len(events), dtype=np.int64),
         category_event=np.array([at for at, _ in categories], dtype=np.int64),
         category=np.array([c for _, c in categories], dtype=np.uint64),
+        attribute_event=np.array([at for at, _, _ in told], dtype=np.int64),
+        attribute=np.array([attribute for _, attribute, _ in told], dtype=np.int64),
+        attribute_value=np.array([value for _, _, value in told], dtype=np.float64),
     )
 
 
@@ -74,7 +78,7 @@ events_strategy = st.lists(
     st.fixed_dictionaries(
         {
             "customer": st.integers(0, 3),
-            "type": st.sampled_from([ORDER, VIEW, "something_else"]),
+            "type": st.sampled_from([ORDER, VIEW, "something_else", IDENTIFY]),
             "time_ms": st.integers(START_MS, START_MS + 90 * DAY_MS),
             "value": st.floats(0, 1000),
             "quantity": st.integers(0, 9).map(float),
@@ -189,6 +193,41 @@ def test_a_pause_opens_a_new_visit_and_a_session_id_keeps_it_open() -> None:
     rows = SCHEMA.empty(1)
     update(SCHEMA, rows, columns(named))
     assert math.isclose(SCHEMA.vectors(rows, START_MS)[0, sessions], 1, rel_tol=0.01)
+
+
+def test_to_be_identified_is_no_visit_and_no_behaviour() -> None:
+    schema = ProfileSchema((*SCHEMA.features, Feature("activity", Kind.COUNT)))
+    minute_ms = 60_000
+    order = event(id=1, session=5)
+    known = event(id=2, type=IDENTIFY, time_ms=START_MS + 20 * minute_ms, session=9, categories=[1])
+    view = event(id=3, type=VIEW, time_ms=START_MS + 40 * minute_ms, session=5)
+    plain, told = schema.empty(1), schema.empty(1)
+    update(schema, plain, columns([order, view]))
+    update(schema, told, columns([order, known, view]))
+    now_ms = START_MS + DAY_MS
+    assert_array_equal(schema.vectors(told, now_ms), schema.vectors(plain, now_ms))
+    newcomer = schema.empty(1)
+    update(schema, newcomer, columns([known]))
+    assert (newcomer["first_ms"][0], newcomer["last_ms"][0]) == (known["time_ms"],) * 2
+    assert not newcomer["sums"].any()
+
+
+def test_hours_and_days_are_those_of_the_time_zone() -> None:
+    hour_ms = 3_600_000
+    friday_21_utc_ms = 1_714_165_200_000  # 2024-04-26, Saturday of 06:00 in Tokyo
+    for timezone, weekend, night in (("UTC", 0, 1), ("Asia/Tokyo", 1, 0), ("Europe/Berlin", 0, 1)):
+        schema = ProfileSchema(
+            (
+                Feature("weekend", Kind.COUNT, Selector((ORDER,), days=(5, 6))),
+                Feature("night", Kind.COUNT, Selector(hours=(21, 6))),
+                Feature("saturday_mornings", Kind.COUNT, Selector(hours=(6, 7), days=(5,))),
+            ),
+            timezone=timezone,
+        )
+        rows = schema.empty(1)
+        update(schema, rows, columns([event(time_ms=friday_21_utc_ms)], schema))
+        found = schema.vectors(rows, friday_21_utc_ms + hour_ms)
+        assert found.tolist() == [[weekend, night, weekend]], timezone
 
 
 def test_breadth_counts_categories_and_forgets_them() -> None:

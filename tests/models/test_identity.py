@@ -67,6 +67,19 @@ def test_half_the_members_are_enough_between_groups_of_equal_size_and_less_is_no
     assert 10 in move((4, 0, 49), (4, 1, 51), (9, 0, 51), (9, 2, 49), k=3).numbers
 
 
+def test_regular_customers_keep_the_id_from_a_crowd_of_new_ones() -> None:
+    old = np.repeat([4, 4, 9], [100, 160, 50])
+    new = np.repeat([0, 1, 2], [100, 160, 50])
+    weights = np.repeat([10, 2, 10], [100, 160, 50])
+    assert match(old, new, [4, 9], k=3, next_number=10).numbers == (10, 4, 9)
+    weighed = match(old, new, [4, 9], k=3, next_number=10, weights=weights)
+    assert weighed.numbers == (4, 10, 9)
+    assert weighed.table.tolist() == [[100, 160, 0], [0, 0, 50]]
+    assert weighed.splits == {4: (4, 10)}
+    nobody = match(old, new, [4, 9], k=3, next_number=10, weights=weights * 0)
+    assert nobody.numbers == (10, 4, 9)
+
+
 def test_customers_without_a_segment_change_nothing() -> None:
     assert move((4, 0, 10), (0, 0, 1000), (9, 1, 10)).numbers == (4, 9)
 

@@ -10,6 +10,7 @@ from models.features import Feature, Kind, Selector
 from models.identifiers import CustomerId
 from models.population import Population, are_in_sample, in_sample
 from models.profiles import DAY_MS, ProfileSchema
+from models.segmentation import Segmentation
 
 ORDERS = Selector(("order_completed",))
 START_MS = 1_500_000_000_000
@@ -28,6 +29,7 @@ SCHEMA = ProfileSchema(
         Feature("activity", Kind.COUNT, high="browsers", low="seldom here"),
     )
 )
+SEGMENTATION = Segmentation("default", SCHEMA, SCHEMA.features)
 # What the groups differ in: orders, value of an order, days since the last event, events.
 GROUPS = np.array([[40, 5, 1, 60], [2, 200, 30, 10], [0.2, 10, 2, 150], [3, 8, 80, 6]])
 

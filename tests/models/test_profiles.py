@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 
 from models.accumulators import update
 from models.features import Feature, Kind, Selector
+from models.formats import FutureFormatError
 from models.profiles import DAY_MS, ProfileSchema, UnknownProfileError
 from tests.models.test_accumulators import ORDER, SCHEMA, START_MS, VIEW, columns, event
 
@@ -57,6 +58,15 @@ def test_a_quiet_customers_vector_moves_by_itself() -> None:
     assert later[names.index("frequency")] == pytest.approx(soon[names.index("frequency")] / 2)
 
 
+def test_a_mean_outlasts_the_sums_it_is_made_of() -> None:
+    value = Feature("value", Kind.MEAN, Selector((ORDER,)), of="value", half_life_days=0.01)
+    schema = ProfileSchema((value,))
+    rows = schema.empty(1)
+    rows["first_ms"] = rows["last_ms"] = START_MS
+    rows["sums"] = [[60, 3]]
+    assert schema.vectors(rows, START_MS + 1_000 * DAY_MS).tolist() == [[20]]
+
+
 def test_a_changed_configuration_reads_old_profiles_by_name() -> None:
     blob = SCHEMA.encode(known_customer())[0]
     changed = ProfileSchema(
@@ -83,11 +93,31 @@ def test_a_changed_configuration_reads_old_profiles_by_name() -> None:
 
 def test_an_unknown_schema_says_what_to_do() -> None:
     other = ProfileSchema(SCHEMA.features[:2])
-    with pytest.raises(UnknownProfileError, match="SHOAL_NAMESPACE"):
+    with pytest.raises(UnknownProfileError, match=r"which Redis does not know: .*`shoal rebuild`$"):
         other.decode(SCHEMA.encode(known_customer()))
 
 
 def test_a_format_from_the_future_is_refused() -> None:
     blob = b"\x09" + SCHEMA.encode(known_customer())[0][1:]
-    with pytest.raises(UnknownProfileError, match="format 9"):
+    told = "^a stored profile has format 9, this Shoal reads 2: run the version that wrote it"
+    with pytest.raises(FutureFormatError, match=told):
         SCHEMA.decode([blob])
+
+
+def of_the_first_format(blob: bytes) -> bytes:
+    return b"\x01\x00" + blob[2:]
+
+
+def test_profiles_of_the_first_format_are_the_first_segmentations() -> None:
+    rows = known_customer()
+    rows["segment"], rows["version"], rows["model"] = 3, 9, 7
+    blob = of_the_first_format(SCHEMA.encode(rows)[0])
+    layout = {k: v for k, v in SCHEMA.layout.items() if k in {"times", "sums", "distinct"}}
+    two = ProfileSchema(SCHEMA.features, segmentations=("default", "value"))
+    for schema in (SCHEMA, two):
+        schema.learn_layout(SCHEMA.id, layout)
+        (read,) = schema.decode([blob])
+        assert (read["segment"][0], read["version"][0], read["model"][0]) == (3, 9, 7)
+        assert not read["version"][1:].any()
+        now_ms = START_MS + 3 * DAY_MS
+        assert_array_equal(schema.vectors(np.array([read]), now_ms), SCHEMA.vectors(rows, now_ms))

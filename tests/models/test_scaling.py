@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from models.columns import Floats
 from models.features import Feature, Kind
-from models.scaling import Column, Scaler
+from models.scaling import WIDEST, Column, Scaler
 
 LOG = Feature("orders", Kind.COUNT)
 LINEAR = Feature("days", Kind.RECENCY, scale="linear")
@@ -52,7 +52,57 @@ def test_what_few_customers_have_is_not_cut_away() -> None:
     values = column([0.0] * 995 + [1.0] * 5)
     points = Scaler.fit([LINEAR], values).transform(values)
     assert len(np.unique(points)) == 2
-    assert points.std() == pytest.approx(1)
+
+
+def test_a_feature_that_few_customers_have_weighs_less_over_all() -> None:
+    values = column([0.0] * 995 + [1.0] * 5)
+    points = Scaler.fit([LINEAR], values).transform(values)
+    assert np.ptp(points) == pytest.approx(WIDEST)
+    assert points.std() == pytest.approx(0.423, abs=0.001)
+
+
+@given(st.integers(0, 99))
+def test_another_sample_of_the_same_customers_is_scaled_alike(seed: int) -> None:
+    draws = np.random.default_rng(seed)
+
+    def sample() -> Floats:
+        # The second is close to where the limits turn from quantiles to the extremes.
+        usual, rare = draws.lognormal(0, 1, 2000), draws.random(2000) < 0.01
+        return np.stack([usual, rare * draws.lognormal(3, 1, 2000)], axis=1)
+
+    scaler = Scaler.fit([LOG, LINEAR], sample())
+    assert scaler.suits([LOG, LINEAR], sample(), 0.25)
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]),
+        np.array([[1.0, 2.0], [2.0, 4.0], [3.0, 8.0]]),
+        np.array([[11.0, 1.0], [12.0, 2.0], [13.0, 3.0]]),
+        np.array([[1.0, np.nan], [2.0, np.nan], [3.0, np.nan]]),
+    ],
+    ids=["constant", "wider", "moved", "unknown"],
+)
+def test_a_sample_that_differs_needs_another_scaler(vectors: Floats) -> None:
+    fitted = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
+    scaler = Scaler.fit(features(2), fitted)
+    assert scaler.suits(features(2), fitted, 0.1)
+    assert not scaler.suits(features(2), vectors, 0.1)
+    assert not Scaler.fit(features(2), vectors).suits(features(2), fitted, 0.1)
+
+
+def test_other_weights_scales_or_names_need_another_scaler() -> None:
+    vectors = np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
+    scaler, mine = Scaler.fit(features(2), vectors), features(2)
+    for other in (
+        [mine[0], replace(mine[1], weight=7.0)],
+        [mine[0], replace(mine[1], scale="linear")],
+        mine[::-1],
+        mine[:1],
+    ):
+        assert not scaler.measures(other)
+        assert not scaler.suits(other, vectors[:, : len(other)], 0.1)
 
 
 def test_a_constant_feature_contributes_nothing_for_anybody() -> None:

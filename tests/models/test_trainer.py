@@ -13,17 +13,25 @@ from models.identifiers import CustomerId
 from models.lloyd import inertia
 from models.population import in_sample
 from models.profiles import DAY_MS, ProfileSchema
+from models.segmentation import Segmentation
 from models.snapshots import Retirement, Snapshot
 from models.trainer import TooFewCustomersError, Trainer, WrongSegmentationError
 from models.training import TrainingConfig
-from tests.models.test_population import GROUPS, SCHEMA, START_MS, ids, shoppers
+from tests.models.test_population import (
+    GROUPS,
+    SCHEMA,
+    SEGMENTATION,
+    START_MS,
+    ids,
+    shoppers,
+)
 
 NOW_MS = START_MS + 100 * DAY_MS
 CONFIG = TrainingConfig(k=4, min_customers=100)
 
 
 def trainer(n: int = 400, seed: int = 3, config: TrainingConfig = CONFIG) -> Trainer:
-    made = Trainer(SCHEMA, config, seed)
+    made = Trainer(SEGMENTATION, config, seed)
     made.observe(ids(n), shoppers(n))
     return made
 
@@ -87,7 +95,7 @@ def test_same_seed_same_snapshots() -> None:
 
 
 def test_a_first_model_does_not_depend_on_the_order_of_arrival() -> None:
-    rows, customers, late = shoppers(400), ids(400), Trainer(SCHEMA, CONFIG, 3)
+    rows, customers, late = shoppers(400), ids(400), Trainer(SEGMENTATION, CONFIG, 3)
     late.observe(customers[::-1], shoppers(400, seed=8))
     for at in range(390, -10, -10):
         late.observe(customers[at : at + 10], rows[at : at + 10])
@@ -98,7 +106,7 @@ def test_a_restarted_trainer_with_another_seed_goes_on_with_the_same_ids() -> No
     before = trainer()
     publish(before)
     first = publish(before, days=1)
-    after = Trainer(SCHEMA, CONFIG, seed=77)
+    after = Trainer(SEGMENTATION, CONFIG, seed=77)
     after.resume(Snapshot.from_json(first.to_json()))
     after.observe(ids(400)[::-1], shoppers(400)[::-1])
     second = publish(after, days=2)
@@ -110,7 +118,7 @@ def test_a_restarted_trainer_with_another_seed_goes_on_with_the_same_ids() -> No
 
 
 def test_a_resumed_trainer_publishes_what_one_that_never_stopped_does() -> None:
-    running, resumed = trainer(), Trainer(SCHEMA, CONFIG, seed=3)
+    running, resumed = trainer(), Trainer(SEGMENTATION, CONFIG, seed=3)
     resumed.observe(ids(400), shoppers(400))
     resumed.resume(publish(running))
     assert publish(running, days=30) == publish(resumed, days=30)
@@ -120,7 +128,7 @@ def test_ids_stay_while_the_scaler_changes_under_them() -> None:
     made = trainer()
     first = publish(made)
     rows = shoppers(400)
-    rows["sums"] *= 1.3
+    rows["sums"] *= 2
     made.observe(ids(400), rows)
     second = publish(made)
     assert second.scaler != first.scaler
@@ -153,13 +161,13 @@ def test_a_group_that_appears_is_born_and_one_that_leaves_names_its_successor() 
 def test_more_segments_are_seeded_and_the_others_keep_their_ids() -> None:
     made = trainer()
     first = publish(made)
-    more = Trainer(SCHEMA, replace(CONFIG, k=6), seed=3)
+    more = Trainer(SEGMENTATION, replace(CONFIG, k=6), seed=3)
     more.resume(first)
     more.observe(ids(400), shoppers(400))
     second = publish(more)
     assert len(second.segments) == 6
     assert len({s.number for s in second.segments} & {1, 2, 3, 4}) >= 2
-    fewer = Trainer(SCHEMA, replace(CONFIG, k=3), seed=3)
+    fewer = Trainer(SEGMENTATION, replace(CONFIG, k=3), seed=3)
     fewer.resume(first)
     fewer.observe(ids(400), shoppers(400))
     third = publish(fewer)
@@ -172,17 +180,18 @@ def test_changed_features_keep_the_ids_by_where_workers_put_the_customers() -> N
     first = publish(trainer())
     schema = ProfileSchema((*SCHEMA.features[::-1], Feature("tenure", Kind.TENURE)))
     rows = shoppers(400)
-    rows["segment"] = segments_of(first)
+    numbers = np.array(segments_of(first), dtype=np.uint32)
+    rows["segment"][:, 0] = numbers
     stored = SCHEMA.encode(rows)
     schema.learn_layout(SCHEMA.id, SCHEMA.layout)
-    made = Trainer(schema, CONFIG, seed=3)
+    made = Trainer(Segmentation("default", schema, schema.features), CONFIG, seed=3)
     made.resume(first)
     made.observe(ids(400), schema.decode(stored))
-    assert made.due(NOW_MS)
+    assert made.due(NOW_MS) == "features"
     second = publish(made)
     assert second.feature_names == schema.names
-    assigned = assign(second, schema.vectors(schema.decode(stored), NOW_MS), rows["segment"])
-    assert assigned.segment.tolist() == rows["segment"].tolist()
+    assigned = assign(second, schema.vectors(schema.decode(stored), NOW_MS), numbers)
+    assert assigned.segment.tolist() == numbers.tolist()
     assert {s.name for s in second.segments} == {s.name for s in first.segments}
 
 
@@ -199,20 +208,9 @@ def test_the_learner_follows_between_publications() -> None:
     assert inertia(points, made._clusterer.centroids) < before
 
 
-def test_a_fresh_start_takes_over_only_when_it_is_better_three_times_running() -> None:
-    made = trainer(config=replace(CONFIG, challenger_gain=-1.0))
-    first = publish(made)
-    starts = []
-    for _ in range(4):
-        publish(made)
-        starts.append(made._challenges)
-    assert starts == [1, 2, 0, 1]
-    assert segments_of(publish(made)) == segments_of(first)
-
-
 def test_there_are_no_more_segments_than_distinct_customers() -> None:
     rows = np.repeat(shoppers(3), 50)
-    made = Trainer(SCHEMA, CONFIG)
+    made = Trainer(SEGMENTATION, CONFIG)
     made.observe(ids(150), rows)
     for _ in range(2):
         snapshot = made.train(NOW_MS, 0, 1)
@@ -225,7 +223,7 @@ def test_there_are_no_more_segments_than_distinct_customers() -> None:
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_customers_who_are_all_alike_are_one_typical_segment(algorithm: str) -> None:
-    made = Trainer(SCHEMA, replace(CONFIG, algorithm=algorithm))
+    made = Trainer(SEGMENTATION, replace(CONFIG, algorithm=algorithm))
     made.observe(ids(120), np.repeat(shoppers(1), 120))
     for _ in range(2):
         snapshot = made.train(NOW_MS, 0, 1)
@@ -234,28 +232,73 @@ def test_customers_who_are_all_alike_are_one_typical_segment(algorithm: str) -> 
         ]
 
 
-def test_a_model_is_due_once_there_are_enough_customers_and_then_enough_news() -> None:
-    made = Trainer(SCHEMA, CONFIG)
+def test_a_model_is_due_once_there_are_enough_customers_and_then_when_there_are_others() -> None:
+    made = Trainer(SEGMENTATION, CONFIG)
     made.observe(ids(99), shoppers(99))
-    assert not made.due(NOW_MS)
+    assert made.due(NOW_MS) is None
     with pytest.raises(TooFewCustomersError, match="99 customers are too few to learn from, 100"):
         publish(made)
     made.observe(ids(1, 99), shoppers(1))
-    assert made.due(NOW_MS)
+    assert made.due(NOW_MS) == "first"
     assert (made.customers, made.needed) == (100, 100)
-    publish(made)
-    assert not made.due(NOW_MS)
-    made.observe(ids(9), shoppers(9))
-    assert not made.due(NOW_MS)
-    made.observe(ids(1), shoppers(1))
-    assert made.due(NOW_MS)
+    assert publish(made).reason == "first"
+    assert made.due(NOW_MS) is None
+    made.observe(ids(100), shoppers(100))
+    assert made.due(NOW_MS) is None
+    made.observe(ids(11, 100), shoppers(11))
+    assert made.due(NOW_MS) is None
+    made.forget(ids(1))
+    assert made.due(NOW_MS) == "news"
+    made.observe(ids(40, 200), shoppers(40))
+    assert made.due(NOW_MS) == "growth"
+    snapshot = publish(made)
+    assert (snapshot.reason, snapshot.lineage.previous) == ("growth", 1)
+    assert Snapshot.from_json(snapshot.to_json()) == snapshot
 
 
 def test_a_model_is_due_when_its_customers_have_aged() -> None:
     made = trainer()
     publish(made)
-    assert not made.due(NOW_MS + DAY_MS - 1)
-    assert made.due(NOW_MS + DAY_MS)
+    assert made.due(NOW_MS + DAY_MS - 1) is None
+    assert made.due(NOW_MS + DAY_MS) == "time"
+    assert publish(made, days=1).reason == "time"
+
+
+def test_who_reads_the_sample_back_waits_until_a_third_is_there() -> None:
+    made = Trainer(SEGMENTATION, CONFIG, seed=3)
+    made.resume(publish(trainer()))
+    made.observe(ids(120), shoppers(120))
+    assert made.due(NOW_MS + 2 * DAY_MS) is None
+    made.observe(ids(20, 120), shoppers(20))
+    assert made.due(NOW_MS + 2 * DAY_MS) == "time"
+    made.observe(ids(260, 140), shoppers(260))
+    assert made.due(NOW_MS) is None
+    made.observe(ids(60, 400), shoppers(60))
+    assert made.due(NOW_MS) == "news"
+
+
+def test_a_model_is_due_when_a_feature_weighs_more_than_before() -> None:
+    made = Trainer(
+        Segmentation(
+            "default", SCHEMA, (replace(SCHEMA.features[0], weight=3.0), *SCHEMA.features[1:])
+        ),
+        CONFIG,
+        seed=3,
+    )
+    made.resume(publish(trainer()))
+    made.observe(ids(400), shoppers(400))
+    assert made.due(NOW_MS) == "features"
+    assert publish(made).scaler.columns[0].weight == 3
+    assert made.due(NOW_MS) is None
+
+
+def test_who_was_not_seen_for_long_leaves_the_sample() -> None:
+    made = trainer(config=replace(CONFIG, expire_after_ms=50 * DAY_MS))
+    seen = int((shoppers(400)["last_ms"] >= NOW_MS - 50 * DAY_MS).sum())
+    assert 290 < seen < 310
+    assert publish(made).customers == made.customers == seen
+    with pytest.raises(TooFewCustomersError, match="0 customers"):
+        publish(made, days=400)
 
 
 def test_too_large_a_sample_is_halved_by_hash_and_the_model_says_so() -> None:
@@ -265,7 +308,7 @@ def test_too_large_a_sample_is_halved_by_hash_and_the_model_says_so() -> None:
     assert set(made.population.customers) == {c for c in ids(1000) if in_sample(c, made.threshold)}
     snapshot = publish(made)
     assert snapshot.sample_threshold == made.threshold
-    after = Trainer(SCHEMA, CONFIG)
+    after = Trainer(SEGMENTATION, CONFIG)
     after.resume(snapshot)
     after.observe(ids(1000), shoppers(1000))
     assert after.customers == made.customers
@@ -279,11 +322,27 @@ def test_who_is_erased_is_not_learned_from() -> None:
 
 
 def test_the_model_of_another_segmentation_is_refused() -> None:
-    other = Trainer(SCHEMA, replace(CONFIG, segmentation="loyalty"))
+    other = Trainer(SEGMENTATION, replace(CONFIG, segmentation="loyalty"))
     with pytest.raises(WrongSegmentationError, match="'default', this trainer learns 'loyalty'"):
         other.resume(publish(trainer()))
 
 
 def test_now_of_a_replay_is_the_latest_event() -> None:
-    assert Trainer(SCHEMA, CONFIG).latest_ms == 0
+    assert Trainer(SEGMENTATION, CONFIG).latest_ms == 0
     assert trainer().latest_ms == shoppers(400)["last_ms"].max()
+
+
+def test_a_first_model_begins_above_what_was_told_before() -> None:
+    made = trainer()
+    made.begin_above(12, 30)
+    snapshot = publish(made)
+    assert snapshot.version == 13
+    assert sorted(snapshot.numbers.tolist()) == [31, 32, 33, 34]
+    assert publish(made).version == 14
+
+
+def test_a_model_in_force_is_gone_on_from_where_it_is_the_newer_one() -> None:
+    made = trainer()
+    first = publish(made)
+    made.begin_above(first.version, max(first.numbers.tolist()))
+    assert publish(made).version == first.version + 1
