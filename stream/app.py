@@ -5,7 +5,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import faust
 from faust.types import TP
@@ -16,19 +16,27 @@ from models.errors import ShoalError
 from models.profiles import DAY_MS, ProfileSchema
 from stream.batches import Reading
 from stream.catalogue import Catalogue
+from stream.connections import connect_redis, kafka_options
+from stream.deployment import layout
 from stream.health import HealthServer
+from stream.labels import Labels
 from stream.money import Money
 from stream.names import Keys, Topics
 from stream.partitions import partitioner
 from stream.preflight import require
+from stream.pulse import CALL_SECONDS, KafkaSign, Pulse, RedisSign
+from stream.quiet_logs import calm
 from stream.steps import StepMaker
-from stream.store import RedisStore, connect
-from stream.transport import BatchingApp
+from stream.store import RedisStore
+from stream.tastes import TasteCollector
+from stream.together import cancelled
+from stream.transport import BatchingApp, crash_on_error
 from stream.worker import COMMIT_SECONDS, MODEL_SECONDS, Worker, wall_ms
 
 log = logging.getLogger(__name__)
 
 TRAINING_SECONDS = 0.5
+CARDS_SECONDS = 15.0
 # About a step of events from each partition: more would wait in memory.
 FETCH_BYTES = 262_144
 
@@ -48,23 +56,26 @@ def create_worker_app(settings: Settings) -> "ShoalApp":
     topics, keys = Topics(settings.namespace), Keys(settings.namespace)
     segmentation = load_segmentation(settings.segmentation)
     app: ShoalApp = _faust_app(settings, topics.worker_group)
-    redis = connect(settings.redis)
+    redis = connect_redis(settings)
     maker = step_maker(settings, segmentation)
     catalogue = Catalogue(redis, keys)
     worker = Worker(
         app,
         settings=settings,
-        store=RedisStore(redis, keys),
+        store=RedisStore(redis, keys, replicas=settings.redis_replicas, layout=layout(settings)),
         catalogue=catalogue,
+        labels=Labels(redis, keys),
+        tastes=TasteCollector(redis, keys, maker.schema.segmentations),
         maker=maker,
     )
+    pulse = _pulse(settings)
     health = HealthServer(
         settings.metrics_host,
         settings.metrics_port,
         setting="SHOAL_METRICS_PORT",
-        is_ready=lambda: worker.is_ready,
+        is_ready=lambda: worker.is_ready and pulse.servers_answer,
     )
-    _own(app, worker, health)
+    _own(app, worker, health, pulse)
     app.preflight = lambda: _prepare(settings, health, maker.schema)
     app.agent(app.batched_topic(topics.events, settings.partitions), name="events")(worker.take)
     app.timer(COMMIT_SECONDS)(worker.commit_offsets)
@@ -75,31 +86,37 @@ def create_worker_app(settings: Settings) -> "ShoalApp":
 def create_trainer_app(settings: Settings) -> "ShoalApp":
     """The Faust app of a trainer; nothing is opened before it starts."""
     # River and SciPy come with it: 60 MB that a worker does without.
+    from stream.cards import Cards  # noqa: PLC0415
     from stream.training import Training  # noqa: PLC0415
 
     topics, keys = Topics(settings.namespace), Keys(settings.namespace)
     segmentation = load_segmentation(settings.segmentation)
     app: ShoalApp = _faust_app(settings, topics.trainer_group)
     schema = segmentation.profile_schema()
+    redis = connect_redis(settings)
     training = Training(
         app,
-        topic=topics.population,
-        catalogue=Catalogue(connect(settings.redis), keys),
+        topics=topics,
+        catalogue=Catalogue(redis, keys, replicas=settings.redis_replicas, layout=layout(settings)),
+        labels=Labels(redis, keys),
+        cards=Cards(redis, keys, schema),
         segmentation=segmentation,
         schema=schema,
         wall_ms=wall_ms,
         is_live=settings.clock == "live",
     )
+    pulse = _pulse(settings)
     health = HealthServer(
         settings.metrics_host,
         settings.trainer_metrics_port,
         setting="SHOAL_TRAINER_METRICS_PORT",
-        is_ready=lambda: training.is_ready,
+        is_ready=lambda: training.is_ready and pulse.servers_answer,
     )
-    _own(app, training, health)
+    _own(app, training, health, pulse)
     app.preflight = lambda: _prepare(settings, health, schema)
     app.agent(app.batched_topic(topics.population, 1), name="population")(training.take)
     app.timer(TRAINING_SECONDS)(training.work)
+    app.timer(CARDS_SECONDS)(training.refresh_cards)
     return app
 
 
@@ -109,13 +126,14 @@ def step_maker(settings: Settings, segmentation: SegmentationConfig) -> StepMake
     is_live = settings.clock == "live"
     return StepMaker(
         schema=schema,
-        segmentation=segmentation.name,
+        segmentations=segmentation.groupings(schema),
         source=f"/{settings.namespace}/worker",
         reading=Reading(
             money=Money(segmentation.currency, segmentation.rates),
             types=dict(schema.types),
             partition_of=partitioner(settings.partitioner, settings.partitions),
             correct_skew=is_live,
+            attributes=schema.attributes,
         ),
         expire_after_ms=int(segmentation.expire_after_days * DAY_MS),
         is_live=is_live,
@@ -137,15 +155,17 @@ def run(app: "ShoalApp", settings: Settings) -> None:
     gc.collect()
     gc.freeze()
     app.finalize()
-    worker = faust.Worker(app, loglevel=settings.log_level, quiet=False, redirect_stdouts=False)
+    worker = ShoalProcess(app, loglevel=settings.log_level, quiet=False, redirect_stdouts=False)
     worker.spinner = None
     worker.execute_from_commandline()
 
 
 def _faust_app(settings: Settings, group: str) -> "ShoalApp":
+    calm("aiokafka")
     return ShoalApp(
         group,
         broker=[f"kafka://{broker.strip()}" for broker in settings.kafka.split(",")],
+        broker_credentials=_credentials(settings),
         store="memory://",
         autodiscover=False,
         origin="stream.app",
@@ -166,7 +186,35 @@ def _faust_app(settings: Settings, group: str) -> "ShoalApp":
         producer_request_timeout=60.0,
         producer_linger=0.002,
         worker_redirect_stdouts=False,
+        Worker=ShoalProcess,
     )
+
+
+def _credentials(settings: Settings) -> faust.types.auth.CredentialsT | None:
+    """What Faust makes its clients with, of the same options as all others."""
+    options = kafka_options(settings)
+    if settings.kafka_uses_sasl:
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            ssl_context=options["ssl_context"],
+            mechanism=options["sasl_mechanism"],
+        )
+    return faust.SSLCredentials(options["ssl_context"]) if settings.kafka_uses_tls else None
+
+
+class ShoalProcess(faust.Worker):
+    """Faust's process; one that must end for a reason that a person can mend says which."""
+
+    def execute_from_commandline(self) -> NoReturn:
+        """Run until told to stop; exit code 2 where the app ended by itself."""
+        try:
+            super().execute_from_commandline()
+        except SystemExit:
+            if isinstance(self.app, BatchingApp) and self.app.ended_by is not None:
+                sys.stderr.write(f"error: {self.app.ended_by}\n")
+                raise SystemExit(2) from None
+            raise
 
 
 class ShoalApp(BatchingApp):
@@ -192,9 +240,9 @@ async def _prepare(settings: Settings, health: HealthServer, schema: ProfileSche
     """Check the servers, take the port, and agree with them on how profiles are laid out."""
     port = health.bind()
     await require(settings)
-    redis = connect(settings.redis)
+    redis = connect_redis(settings)
     try:
-        catalogue = Catalogue(redis, Keys(settings.namespace))
+        catalogue = Catalogue(redis, Keys(settings.namespace), replicas=settings.redis_replicas)
         await catalogue.add_schema(schema.id, schema.layout)
         for schema_id, layout in (await catalogue.schemas()).items():
             schema.learn_layout(schema_id, layout)
@@ -203,7 +251,12 @@ async def _prepare(settings: Settings, health: HealthServer, schema: ProfileSche
     log.info("metrics on port %d", port)
 
 
-def _own(app: BatchingApp, owner: Owner, health: HealthServer) -> None:
+def _pulse(settings: Settings) -> Pulse:
+    redis = connect_redis(settings, timeout_seconds=CALL_SECONDS)
+    return Pulse({"redis": RedisSign(redis), "kafka": KafkaSign(**kafka_options(settings))})
+
+
+def _own(app: BatchingApp, owner: Owner, health: HealthServer, pulse: Pulse) -> None:
     """Tell the owner what is assigned and revoked; answer health checks while the app runs."""
     app.quiesce = owner.quiesce
 
@@ -215,11 +268,16 @@ def _own(app: BatchingApp, owner: Owner, health: HealthServer) -> None:
     class Health(faust.Service):
         """/metrics, /healthz, /readyz."""
 
+        beating: asyncio.Task[None]
+
         async def on_start(self) -> None:
+            self.beating = asyncio.create_task(pulse.run(), name="pulse")
+            self.beating.add_done_callback(crash_on_error(app))
             await health.start()
 
         async def on_stop(self) -> None:
             await health.stop()
+            await cancelled(self.beating)
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,9 @@ import numpy as np
 import xxhash
 from aiokafka import ConsumerRecord
 
+from models.attributes import read_traits
 from models.columns import EventColumns
+from models.features import Attribute
 from models.identifiers import CustomerId
 from stream.events import InvalidEvent, ParsedEvent, Reason, parse
 from stream.money import Money
@@ -17,13 +19,15 @@ from stream.money import Money
 class Reading:
     """What reading an event depends on.
 
-    `partition_of` places a key as producers must; `types` holds the schema's type codes.
+    `partition_of` places a key as producers must; `types` holds the schema's type codes,
+    `attributes` the traits that its profiles keep.
     """
 
     money: Money
     types: dict[str, int]
     partition_of: Callable[[bytes], int]
     correct_skew: bool
+    attributes: Sequence[Attribute] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,10 @@ class Rejection:
 
 @dataclass(slots=True)
 class EventBatch:
-    """Records of one partition, read: `columns.customer` indexes `customers`."""
+    """Records of one partition, read: `columns.customer` indexes `customers`.
+
+    `category_names` are those behind `columns.category`; `channels` has one element an event.
+    """
 
     columns: EventColumns
     customers: list[CustomerId]
@@ -45,6 +52,8 @@ class EventBatch:
     rejected: list[Rejection]
     unknown_currencies: list[str] = field(default_factory=list)
     received_ms: list[int] = field(default_factory=list)
+    category_names: list[str] = field(default_factory=list)
+    channels: list[str | None] = field(default_factory=list)
 
 
 def read_batch(
@@ -91,12 +100,14 @@ def read_batch(
         offset.append(record.offset)
         received.append(received_ms)
     return EventBatch(
-        columns=_columns(events, customer, offset, reading.types),
+        columns=_columns(events, customer, offset, reading),
         customers=list(index),
         event_ids=[event.event_id for event in events],
         rejected=rejected,
         unknown_currencies=[e.unknown_currency for e in events if e.unknown_currency is not None],
         received_ms=received,
+        category_names=[name for event in events for name in event.categories],
+        channels=[event.channel for event in events],
     )
 
 
@@ -113,9 +124,16 @@ def _check_partition(
 
 
 def _columns(
-    events: list[ParsedEvent], customer: list[int], offset: list[int], types: dict[str, int]
+    events: list[ParsedEvent], customer: list[int], offset: list[int], reading: Reading
 ) -> EventColumns:
     digest = xxhash.xxh3_64_intdigest
+    types = reading.types
+    told = [
+        (at, index, value)
+        for at, event in enumerate(events)
+        if event.traits
+        for index, value in read_traits(event.traits, reading.attributes)
+    ]
     named = [(at, name) for at, event in enumerate(events) for name in event.categories]
     return EventColumns(
         customer=np.array(customer, dtype=np.int64),
@@ -133,4 +151,7 @@ def _columns(
         offset=np.array(offset, dtype=np.int64),
         category_event=np.array([at for at, _ in named], dtype=np.int64),
         category=np.array([digest(name.encode()) for _, name in named], dtype=np.uint64),
+        attribute_event=np.array([at for at, _, _ in told], dtype=np.int64),
+        attribute=np.array([index for _, index, _ in told], dtype=np.int64),
+        attribute_value=np.array([value for _, _, value in told], dtype=np.float64),
     )

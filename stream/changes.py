@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from models.identifiers import CustomerId, SegmentId
+from models.labels import Label
 from stream.store import SegmentRecord
 
 Reason = Literal["event", "time", "model", "expired", "merge", "consent", "erasure"]
@@ -22,6 +23,15 @@ class SegmentRef(BaseModel):
     name: str
 
 
+class TargetRef(SegmentRef):
+    """The segment that a customer is in now, with what operators attached to it."""
+
+    landing_page: str = ""
+    offer: str = ""
+    message: str = ""
+    tags: tuple[str, ...] = ()
+
+
 class ChangeData(BaseModel):
     """Who moved, from where to where, why and how surely."""
 
@@ -30,7 +40,7 @@ class ChangeData(BaseModel):
     segmentation: str
     customer_id: CustomerId
     origin: Annotated[SegmentRef | None, Field(alias="from", description="null: in none before")]
-    target: Annotated[SegmentRef | None, Field(alias="to", description="null: in none any more")]
+    target: Annotated[TargetRef | None, Field(alias="to", description="null: in none any more")]
     reason: Reason
     confidence: Annotated[float, Field(ge=0, le=1, description="1 - d1/d2; 0 on the boundary")]
     runner_up: Annotated[SegmentRef | None, Field(description="the second nearest segment")]
@@ -88,18 +98,23 @@ def rfc3339(epoch_ms: int) -> str:
 
 def segment_record(change: Change) -> SegmentRecord:
     """What Redis keeps of a change for pages to read."""
-    data = change.data
+    data, target = change.data, change.data.target
     return SegmentRecord(
+        segmentation=data.segmentation,
         customer=data.customer_id,
         version=data.version,
-        id=data.target.id if data.target else None,
-        name=data.target.name if data.target else "",
+        id=target.id if target else None,
+        label=_label(target) if target else Label(),
         confidence=data.confidence,
         since=_text(data.since),
         previous=data.origin.id if data.origin else "",
         model=data.model_version,
         updated=_text(change.time),
     )
+
+
+def _label(target: TargetRef) -> Label:
+    return Label(target.name, target.landing_page, target.offer, target.message, target.tags)
 
 
 def _text(time: datetime) -> str:

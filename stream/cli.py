@@ -16,6 +16,8 @@ from config.segmentation import load_segmentation
 from config.settings import Settings, load_settings
 from models.errors import ShoalError
 from models.identifiers import CustomerId
+from stream.models_cli import models_app
+from stream.segments_cli import segments_app
 
 app = typer.Typer(
     name="shoal",
@@ -27,6 +29,8 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="Kafka topics.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
+app.add_typer(models_app, name="models")
+app.add_typer(segments_app, name="segments")
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -82,6 +86,24 @@ def topics_create() -> None:
 
 
 @app.command()
+def rebuild(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+) -> None:
+    """Make the state anew: count the event log from its beginning, keep what was told."""
+    from stream.rebuild import rebuild as make_anew
+    from stream.rebuild import survey
+    from stream.rebuilding import RebuildRefusedError
+
+    settings = load_settings()
+    err.print(str(_run(survey(settings))), soft_wrap=True, markup=False)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise RebuildRefusedError("nobody is here to be asked: say `shoal rebuild --yes`")
+        typer.confirm("Go on?", abort=True, err=True)
+    out.print(str(_run(make_anew(settings, err))), soft_wrap=True, markup=False)
+
+
+@app.command()
 def replay(
     source: SourceArgument,
     limit: Annotated[int | None, typer.Option(min=1, help="Send no more events than this")] = None,
@@ -94,6 +116,35 @@ def replay(
 
     result = _run(replay_into(load_settings(), source, limit=limit, speed=speed, console=err))
     out.print(f"{result.sent} events sent")
+
+
+@app.command()
+def evaluate(
+    candidate: Annotated[Path, typer.Option(help="The other segmentation.yaml")],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="simulator, completejourney, or a .csv, .jsonl or .parquet file"
+        ),
+    ] = None,
+    from_kafka: Annotated[
+        bool, typer.Option("--from-kafka", help="Read the event topic, without joining a group")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take no more events than this")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON")] = False,
+) -> None:
+    """Compare another segmentation file with the running one, on the same events."""
+    from stream.evaluate import evaluate as compare
+    from stream.evaluation import show_evaluation
+
+    work = compare(
+        load_settings(), candidate, source=source, from_kafka=from_kafka, limit=limit, console=err
+    )
+    found = _run(work)
+    if as_json:
+        sys.stdout.write(json.dumps(found.as_dict()) + "\n")
+    else:
+        show_evaluation(found, out)
 
 
 @app.command()
@@ -138,18 +189,6 @@ def customer(
 
 
 @app.command()
-def segments(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """The segments in force, and how many customers are in each."""
-    from stream.inspection import list_segments, show_segments
-
-    found = _run(list_segments(load_settings()))
-    if as_json:
-        sys.stdout.write(json.dumps(found.as_dict()) + "\n")
-    else:
-        show_segments(found, out)
-
-
-@app.command()
 def tail(
     from_start: Annotated[bool, typer.Option(help="Begin with the oldest change")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The CloudEvents themselves")] = False,
@@ -184,12 +223,17 @@ def check() -> None:
 
 @app.command()
 def schema() -> None:
-    """JSON Schema of an event and of a change."""
+    """JSON Schema of an event, of a change and of a published model."""
     from stream.changes import change_schema
     from stream.events import Event
+    from stream.model_events import model_schema
 
-    both = {"event": Event.model_json_schema(), "change": change_schema()}
-    sys.stdout.write(json.dumps(both, indent=2) + "\n")
+    schemas = {
+        "event": Event.model_json_schema(),
+        "change": change_schema(),
+        "model": model_schema(),
+    }
+    sys.stdout.write(json.dumps(schemas, indent=2) + "\n")
 
 
 def _start(settings: Settings) -> Settings:

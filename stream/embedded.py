@@ -15,6 +15,7 @@ import os
 import socket
 import stat
 import struct
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -52,6 +53,10 @@ class EmbeddedRedis(EmbeddedServer):
     appendfsync
         `always` is what strict durability asks for; with `everysec` a crash of the machine loses
         the last second, a crash of the server nothing.
+    program
+        Another server of the same protocol, such as Redis itself; None is the Valkey installed.
+    options
+        More of its configuration, `name: value`; wins over what is set here.
     """
 
     name = "Redis"
@@ -62,9 +67,13 @@ class EmbeddedRedis(EmbeddedServer):
         *,
         port: int | None = None,
         appendfsync: Literal["always", "everysec", "no"] = "always",
+        program: Path | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(directory, port=port)
         self._appendfsync = appendfsync
+        self._program = program
+        self._options = options or {}
 
     @property
     def url(self) -> str:
@@ -80,9 +89,10 @@ class EmbeddedRedis(EmbeddedServer):
             "appendfsync": self._appendfsync,
             "maxmemory-policy": "noeviction",
             "save": "",
+            **self._options,
         }
         pairs = [word for name, value in options.items() for word in (f"--{name}", value)]
-        return [str(_valkey_server()), *pairs]
+        return [str(self._program or _valkey_server()), *pairs]
 
     def _answers(self, port: int) -> bool:
         once = Retry(NoBackoff(), 0)

@@ -1,22 +1,32 @@
 """Events as a worker reads them from the bytes of a Kafka record."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from math import isfinite
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, from_json
 
 from models.errors import ShoalError
 from models.identifiers import CustomerId
-from stream.contract import MAX_ID, SEGMENT_NAMES, Event, Product, Properties
+from stream.context import channel_of, traits_of
+from stream.contract import MAX_ID, MAX_LINES, SEGMENT_NAMES, Event, Properties
 from stream.event_types import KNOWN_TYPES, RESERVED_TYPES, type_name
+from stream.lines import Lines, is_blank, is_reduced, sum_up
 from stream.money import Money
 
 __all__ = ["KNOWN_TYPES", "Event", "InvalidEvent", "ParsedEvent", "Reason", "parse", "type_name"]
 
-MAX_BYTES = 262_144
+MAX_BYTES = 32_768
+"""As much as Segment takes in one event, so that whatever comes from there is read."""
+
+SMALL_BYTES = 4_096
+MAX_PARTS = 3 * MAX_LINES
+"""Lists and objects in an event: of nothing else can a few bytes cost as much."""
+
 MAX_TYPE = 64
 MAX_AMOUNT = 1e15
 """An amount beyond it is a mistake, and a few of them would take sums to infinity."""
@@ -64,7 +74,7 @@ class ParsedEvent:
 
     `value` is in the configured currency; `unknown_currency` is the event's where it has
     no rate, so that `value` is 0. Numbers are finite. `categories` are those of the event and of
-    its products, each once, in order.
+    its products, each once, in order. `traits` are as they were sent.
     """
 
     event_id: str
@@ -77,6 +87,8 @@ class ParsedEvent:
     discounted: bool
     categories: tuple[str, ...]
     unknown_currency: str | None
+    channel: str | None = None
+    traits: Mapping[str, object] | None = None
 
 
 def parse(
@@ -100,10 +112,9 @@ def parse(
     """
     if value is None:
         raise InvalidEvent(Reason.INVALID_JSON, "the record has no value")
-    if len(value) > MAX_BYTES:
-        raise InvalidEvent(Reason.TOO_LARGE, f"{len(value)} bytes where {MAX_BYTES} are allowed")
+    document = _document(value)
     try:
-        event = Event.model_validate_json(value)
+        event = _VALIDATE(document)
     except ValidationError as error:
         raise _refusal(error) from None
     customer = _customer_id(event.customer_id, key)
@@ -114,7 +125,8 @@ def parse(
     if time_ms > now_ms + DAY_MS:
         raise InvalidEvent(Reason.TIMESTAMP_IN_FUTURE, "timestamp: more than a day from now")
     given = event.properties or _NO_PROPERTIES
-    amount: float | None = _amount(kind, given)
+    lines = sum_up(given.products) if given.products else None
+    amount: float | None = _amount(kind, given, lines)
     if amount:
         amount = money.convert(amount, given.currency)
     session = event.session_id
@@ -125,14 +137,33 @@ def parse(
         time_ms=time_ms,
         session_id=str(session) if session or session == 0 else None,
         value=_bounded(amount or 0.0, "value"),
-        quantity=_bounded(_quantity(kind, given), "quantity"),
-        discounted=_is_discounted(given),
-        categories=_categories(given),
+        quantity=_bounded(_quantity(kind, given, lines), "quantity"),
+        discounted=is_reduced(given.discount, given.coupon) or bool(lines and lines.discounted),
+        categories=_categories(given.category, lines),
         unknown_currency=given.currency if amount is None else None,
+        channel=channel_of(given.channel, event.context),
+        traits=traits_of(event.traits, event.context),
     )
 
 
 _NO_PROPERTIES = Properties()
+# What model_validate calls, 0.6 µs later.
+_VALIDATE: Callable[[Any], Event] = Event.__pydantic_validator__.validate_python
+
+
+def _document(value: bytes) -> Any:
+    size = len(value)
+    if size > MAX_BYTES:
+        raise InvalidEvent(Reason.TOO_LARGE, f"{size} bytes where {MAX_BYTES} are allowed")
+    if size > SMALL_BYTES and value.count(b"[") + value.count(b"{") > MAX_PARTS:
+        raise InvalidEvent(Reason.TOO_LARGE, f"over {MAX_PARTS} lists and objects")
+    # Read before it is checked: pydantic would copy what it reads into each fault that it finds.
+    try:
+        return from_json(value, cache_strings="keys")
+    except ValueError as error:
+        # A lone surrogate is sound JSON, but no text: pydantic-core 2.50 stops at its escape.
+        reason = Reason.INVALID if "hex escape" in str(error) else Reason.INVALID_JSON
+        raise InvalidEvent(reason, f"Invalid JSON: {error}") from None
 
 
 def _customer_id(given: str | int, key: bytes | None) -> CustomerId:
@@ -198,26 +229,22 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _amount(kind: str, given: Properties) -> float:
+def _amount(kind: str, given: Properties, lines: Lines | None) -> float:
     if kind != ORDER:
-        return _line(given) if given.value is None else given.value
+        if given.value is not None or given.price is None:
+            return given.value or 0.0
+        return given.price if given.quantity is None else given.price * given.quantity
     for worth in (given.revenue, given.total, given.value):
         if worth is not None:
             return worth
-    return sum(map(_line, given.products)) if given.products else 0.0
+    return lines.worth if lines else 0.0
 
 
-def _line(of: Properties | Product) -> float:
-    if of.price is None:
-        return 0.0
-    return of.price if of.quantity is None else of.price * of.quantity
-
-
-def _quantity(kind: str, given: Properties) -> float:
+def _quantity(kind: str, given: Properties, lines: Lines | None) -> float:
     if given.quantity is not None:
         return given.quantity
-    if given.products:
-        return sum(1.0 if line.quantity is None else line.quantity for line in given.products)
+    if lines:
+        return lines.quantity
     return 1.0 if kind == ORDER else 0.0
 
 
@@ -229,30 +256,13 @@ def _bounded(amount: float, field: str) -> float:
     raise InvalidEvent(Reason.INVALID, f"{field}: beyond {MAX_AMOUNT:g}")
 
 
-def _is_discounted(given: Properties) -> bool:
-    if _is_reduced(given):
-        return True
-    return given.products is not None and any(map(_is_reduced, given.products))
-
-
-def _is_reduced(of: Properties | Product) -> bool:
-    if of.discount is not None and of.discount > 0:
-        return True
-    return of.coupon is not None and not _is_blank(of.coupon)
-
-
-def _categories(given: Properties) -> tuple[str, ...]:
-    own = given.category
-    if not given.products:
-        return () if own is None or _is_blank(own) else (str(own).strip(),)
-    named = (own, *(line.category for line in given.products))
-    once = {str(name).strip(): None for name in named if name is not None}
+def _categories(own: str | int | None, lines: Lines | None) -> tuple[str, ...]:
+    if lines is None:
+        return () if own is None or is_blank(own) else (str(own).strip(),)
+    named = lines.categories if own is None else [own, *lines.categories]
+    once = dict.fromkeys(str(name).strip() for name in named)
     once.pop("", None)
     return tuple(once)
-
-
-def _is_blank(text: str | int) -> bool:
-    return isinstance(text, str) and not text.strip()
 
 
 def _refusal(error: ValidationError) -> InvalidEvent:
@@ -265,16 +275,9 @@ def _refusal(error: ValidationError) -> InvalidEvent:
         return InvalidEvent(Reason.NOT_FINITE, f"{where}: not a finite number")
     message = fault["msg"]
     if not path:
-        return InvalidEvent(_reason_of_document(fault), message)
+        return InvalidEvent(Reason.INVALID, message)
     field = _OUR_NAMES.get(path[0], path[0])
     return InvalidEvent(_reason_of_field(field, fault), f"{where}: {message}")
-
-
-def _reason_of_document(fault: ErrorDetails) -> Reason:
-    # A lone surrogate is sound JSON, but no text: pydantic-core 2.50 stops at its escape.
-    if fault["type"] != "json_invalid" or "hex escape" in fault["msg"]:
-        return Reason.INVALID
-    return Reason.INVALID_JSON
 
 
 def _reason_of_field(field: str, fault: ErrorDetails) -> Reason:
@@ -290,4 +293,7 @@ def _reason_of_field(field: str, fault: ErrorDetails) -> Reason:
 
 def _is_not_finite(fault: ErrorDetails) -> bool:
     given = fault["input"]
-    return fault["type"] == "finite_number" or (isinstance(given, float) and not isfinite(given))
+    if isinstance(given, float):
+        return not isfinite(given)
+    # An integer that no float can hold is, to pydantic, no number.
+    return fault["type"] == ("float_type" if type(given) is int else "finite_number")

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from config.settings import Settings
 from stream.changes import rfc3339
+from stream.connections import kafka_options
 from stream.names import Topics
 from stream.partitions import partitioner
 from stream.preflight import require_topics
@@ -42,7 +43,7 @@ async def feed_source(
 ) -> FeedResult:
     """Feed an open source; `console` shows progress, `wait` holds the feed back."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka, acks="all", enable_idempotence=True, linger_ms=5
+        **kafka_options(settings), acks="all", enable_idempotence=True, linger_ms=5
     )
     await producer.start()
     progress = Progress(

@@ -8,14 +8,13 @@ ids made of its name and the row's number (from 1): feeding it twice gives the s
 """
 
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stream.events import LAST_MS
-from stream.rows import Table, customer_of, read_header, time_of
+from stream.rows import Table, read_header, read_object
 from stream.sources import SourceError, SourceEvent, rfc3339
 
 # What Kafka and aiokafka take by default, less room for key and headers.
@@ -60,14 +59,7 @@ class JsonLinesFile:
         return self.path.name
 
     def __iter__(self) -> Iterator[SourceEvent]:
-        for line in _lines(self.path):
-            try:
-                event = json.loads(line)
-            except (ValueError, RecursionError):
-                event = None
-            if not isinstance(event, dict):
-                event = {}
-            yield SourceEvent(customer_of(event), time_of(event), line)
+        return map(read_object, _lines(self.path))
 
 
 @dataclass(frozen=True, slots=True)

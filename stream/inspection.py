@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from models.identifiers import CustomerId
 from models.snapshots import Snapshot
 from stream.catalogue import Catalogue
 from stream.changes import Change, rfc3339
+from stream.connections import kafka_options
 from stream.names import Keys, Topics
 from stream.partitions import partitioner
 from stream.preflight import reach_redis, require_topics
@@ -36,16 +38,26 @@ class UnknownCustomerError(ShoalError):
 
 
 @dataclass(frozen=True, slots=True)
+class Membership:
+    """A customer's segment in one segmentation, as pages read it.
+
+    `distances` are to each segment's centroid, in scaled units.
+    """
+
+    segment: dict[str, str]
+    distances: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class CustomerReport:
-    """One customer. `distances` are to each segment's centroid, in scaled units."""
+    """One customer."""
 
     customer_id: str
     partition: int
-    segment: dict[str, str]
     first_seen: str
     last_seen: str
     features: dict[str, float]
-    distances: dict[str, float]
+    segmentations: dict[str, Membership]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -97,19 +109,27 @@ async def describe_customer(settings: Settings, customer: CustomerId) -> Custome
         if rows["first_ms"][0] == 0:
             raise UnknownCustomerError(customer)
         lane = (await catalogue.lanes([partition]))[0]
-        segment = await catalogue.segment(customer, segmentation.name)
-        version = await catalogue.model_version(segmentation.name)
-        blob = await catalogue.model(version, segmentation.name) if version else None
+        pages = {name: await catalogue.segment(customer, name) for name in schema.segmentations}
+        models = [await catalogue.newest_model(name) for name in schema.segmentations]
     replayed_ms = EventClock.from_text(lane.get("clock", "")).now_ms
     vector = schema.vectors(rows, wall_ms() if settings.clock == "live" else replayed_ms)
     return CustomerReport(
         customer_id=customer,
         partition=partition,
-        segment=segment,
         first_seen=rfc3339(int(rows["first_ms"][0])),
         last_seen=rfc3339(int(rows["last_ms"][0])),
-        features=dict(zip(schema.names, vector[0].round(3).tolist(), strict=True)),
-        distances=_distances(Snapshot.from_json(blob), vector) if blob else {},
+        # What the customer never told is not a number: it has no place in JSON.
+        features={
+            name: value
+            for name, value in zip(schema.names, vector[0].round(3).tolist(), strict=True)
+            if isfinite(value)
+        },
+        segmentations={
+            grouping.name: Membership(
+                pages[grouping.name], _distances(model, grouping.of(vector)) if model else {}
+            )
+            for grouping, model in zip(segmentation.groupings(schema), models, strict=True)
+        },
     )
 
 
@@ -123,32 +143,27 @@ def _distances(model: Snapshot, vector: np.ndarray) -> dict[str, float]:
 
 def show_customer(report: CustomerReport, console: Console) -> None:
     """The report for people."""
-    name = report.segment.get("name") or "in no segment yet"
-    console.print(f"{report.customer_id}: {name} {report.segment.get('id', '')}", markup=False)
+    for segmentation, member in report.segmentations.items():
+        name = member.segment.get("name") or "in no segment yet"
+        where = f"{segmentation}: " if len(report.segmentations) > 1 else ""
+        public = member.segment.get("id", "")
+        console.print(f"{report.customer_id}: {where}{name} {public}", markup=False)
     console.print(f"first seen {report.first_seen}, last seen {report.last_seen}")
     features = Table("feature", "value")
     for feature, value in report.features.items():
         features.add_row(feature, f"{value:g}")
     console.print(features)
-    if report.distances:
-        nearness = Table("segment", "distance")
-        for segment, distance in sorted(report.distances.items(), key=lambda pair: pair[1]):
-            nearness.add_row(segment, f"{distance:.3f}")
-        console.print(nearness)
-
-
-async def list_segments(settings: Settings) -> SegmentReport:
-    """The segments in force with their sizes, the largest first."""
-    segmentation = load_segmentation(settings.segmentation)
-    async with reach_redis(settings) as redis:
-        return await segment_report(
-            Catalogue(redis, Keys(settings.namespace)), segmentation.name, settings.partitions
-        )
+    for segmentation, member in report.segmentations.items():
+        if member.distances:
+            nearness = Table(f"segment of {segmentation}", "distance")
+            for segment, distance in sorted(member.distances.items(), key=lambda pair: pair[1]):
+                nearness.add_row(segment, f"{distance:.3f}")
+            console.print(nearness)
 
 
 async def segment_report(catalogue: Catalogue, segmentation: str, partitions: int) -> SegmentReport:
     """The segments in force with their sizes, the largest first."""
-    sizes = await catalogue.sizes(range(partitions))
+    sizes = await catalogue.sizes(range(partitions), segmentation)
     known = await catalogue.segments(segmentation)
     training = await catalogue.training(segmentation)
     unassigned = sizes.pop(UNASSIGNED, 0)
@@ -164,11 +179,6 @@ async def segment_report(catalogue: Catalogue, segmentation: str, partitions: in
         needed=training.get("needed", 0),
         segments=sorted(rows, key=lambda row: -row.size),
     )
-
-
-def show_segments(report: SegmentReport, console: Console) -> None:
-    """The report for people."""
-    console.print(segment_table(report))
 
 
 def segment_table(report: SegmentReport) -> Table:
@@ -200,7 +210,7 @@ async def follow_changes(
     await require_topics(settings)
     consumer = AIOKafkaConsumer(
         Topics(settings.namespace).changes,
-        bootstrap_servers=settings.kafka,
+        **kafka_options(settings),
         auto_offset_reset="earliest" if from_start else "latest",
         enable_auto_commit=False,
     )

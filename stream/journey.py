@@ -24,10 +24,15 @@ TABLES = (
     "campaigns",
     "campaign_descriptions",
     "coupon_redemptions",
+    "demographics",
 )
 _HOUR_MS = 3_600_000
 _CAMPAIGN_HOUR = 8
 _REDEMPTION_HOUR = 12
+_TRAITS = (
+    *("age", "income", "home_ownership", "marital_status"),
+    *("household_size", "household_comp", "kids_count"),
+)
 _AMOUNTS = ["quantity", "sales_value", "retail_disc", "coupon_disc", "coupon_match_disc"]
 
 
@@ -38,10 +43,11 @@ class Journey:
     One `order_completed` a basket, one `coupon_redeemed` a redemption (12:00 on its day), one
     `campaign_received` a campaign and household (08:00 on the campaign's first day). The data set
     does not say how a campaign was sent, so its type (`type_a`, `type_b`, `type_c`) is its channel.
+    One `identify` each of the 801 households whose demographics are known, at its first event.
 
     Attributes
     ----------
-    orders, redemptions, campaigns
+    orders, redemptions, campaigns, households
         One row an event, sorted by `time_ms`.
     lines
         Categories of the baskets: one row a basket and category, sorted by `basket_id`; rows
@@ -52,15 +58,21 @@ class Journey:
     lines: "pd.DataFrame"
     redemptions: "pd.DataFrame"
     campaigns: "pd.DataFrame"
+    households: "pd.DataFrame"
     name: str = "completejourney"
 
     @property
     def total(self) -> int:
         """Number of events."""
-        return len(self.orders) + len(self.redemptions) + len(self.campaigns)
+        return sum(map(len, (self.orders, self.redemptions, self.campaigns, self.households)))
 
     def __iter__(self) -> Iterator[SourceEvent]:
-        parts = (_received(self.campaigns), _redeemed(self.redemptions), self._ordered())
+        parts = (
+            _identified(self.households),
+            _received(self.campaigns),
+            _redeemed(self.redemptions),
+            self._ordered(),
+        )
         return heapq.merge(*parts, key=attrgetter("time_ms"))
 
     def _ordered(self) -> Iterator[SourceEvent]:
@@ -99,11 +111,15 @@ def open_journey() -> Journey:
         ) from missing
     tables = get_data(list(TABLES))
     lines = _lines(tables["transactions"], tables["products"])
+    orders = _orders(tables["transactions"], lines)
+    redemptions = _redemptions(tables["coupon_redemptions"])
+    campaigns = _campaigns(tables["campaigns"], tables["campaign_descriptions"])
     return Journey(
-        orders=_orders(tables["transactions"], lines),
+        orders=orders,
         lines=lines,
-        redemptions=_redemptions(tables["coupon_redemptions"]),
-        campaigns=_campaigns(tables["campaigns"], tables["campaign_descriptions"]),
+        redemptions=redemptions,
+        campaigns=campaigns,
+        households=_households(tables["demographics"], (orders, redemptions, campaigns)),
     )
 
 
@@ -144,6 +160,27 @@ def _campaigns(campaigns: "pd.DataFrame", descriptions: "pd.DataFrame") -> "pd.D
     return received.sort_values(["time_ms", "campaign_id", "household_id"])
 
 
+def _households(
+    demographics: "pd.DataFrame", behaviour: Sequence["pd.DataFrame"]
+) -> "pd.DataFrame":
+    """Who is known, sorted by the time of their first event; who never did anything is left out."""
+    first_ms: dict[int, int] = {}
+    for events in behaviour:
+        for household, time_ms in _rows(events, ["household_id", "time_ms"]):
+            first_ms[household] = min(time_ms, first_ms.get(household, time_ms))
+    seen = demographics[demographics["household_id"].isin(first_ms)]
+    known = seen.assign(time_ms=seen["household_id"].map(first_ms))
+    return known.sort_values(["time_ms", "household_id"])
+
+
+def _identified(households: "pd.DataFrame") -> Iterator[SourceEvent]:
+    for household, time_ms, *told in _rows(households, ["household_id", "time_ms", *_TRAITS]):
+        traits = {
+            name: value for name, value in zip(_TRAITS, told, strict=True) if isinstance(value, str)
+        }
+        yield _event(household, time_ms, f"cj-household-{household}", "identify", traits=traits)
+
+
 def _received(campaigns: "pd.DataFrame") -> Iterator[SourceEvent]:
     columns = ["household_id", "time_ms", "campaign_id", "channel"]
     for household, time_ms, campaign, channel in _rows(campaigns, columns):
@@ -169,10 +206,19 @@ def _redeemed(redemptions: "pd.DataFrame") -> Iterator[SourceEvent]:
         )
 
 
-def _event(household: int, time_ms: int, event_id: str, kind: str, properties: str) -> SourceEvent:
+def _event(
+    household: int,
+    time_ms: int,
+    event_id: str,
+    kind: str,
+    properties: str = "",
+    *,
+    traits: dict[str, str] | None = None,
+) -> SourceEvent:
+    told = f'"traits":{json.dumps(traits)}' if traits else f'"properties":{{{properties}}}'
     value = (
         f'{{"event_id":"{event_id}","customer_id":"{household}","type":"{kind}",'
-        f'"timestamp":"{rfc3339(time_ms)}","properties":{{{properties}}}}}'
+        f'"timestamp":"{rfc3339(time_ms)}",{told}}}'
     )
     return SourceEvent(str(household), time_ms, value.encode())
 

@@ -9,39 +9,47 @@ it answers, claim the lane again, tell what was pending, and read on from the la
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 from uuid import uuid4
 
+import numpy as np
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from models.clock import EventClock
 from models.columns import Rows
+from models.editions import Edition, Editions, versions
 from models.identifiers import CustomerId
 from models.profiles import UnknownProfileError
-from models.snapshots import Snapshot
 from stream import metrics
 from stream.batches import read_batch
 from stream.cache import ProfileCache
 from stream.changes import Change, segment_record, unpack
+from stream.deployment import StateLostError
 from stream.inbox import Inbox
 from stream.outbox import SampleOutbox
 from stream.ports import Position, Teller
 from stream.publisher import told
 from stream.steps import Scored, StepMaker, Taking
-from stream.store import LaneFencedError, LaneState, Outcome, Step, Store
+from stream.store import LaneFencedError, LaneState, Outcome, Reached, Step, Store
 from stream.together import cancelled
+from stream.waiting import Server, waiting
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
+IDLE_SECONDS = 1.0
 SHORTEST_TICK_SECONDS = 0.001
 SLICE = 500
-LONGEST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 2.0
+LAYOUT_SECONDS = 2.0
 CATCHING_UP_MS = 60_000
+
+for _outcome in set(Outcome) - {Outcome.APPLIED}:
+    metrics.STEPS_REFUSED.labels(cause=_outcome.value)
 
 
 class StepRefusedError(Exception):
@@ -54,12 +62,17 @@ class StepRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LaneLimits:
-    """How much a lane takes on at once."""
+    """How much a lane takes on at once.
+
+    Once everyone who was due has been looked at, the next sweep is `sweep_every_seconds` later:
+    customers cost less together than one by one.
+    """
 
     batch_events: int
     cache_profiles: int
     sweep_customers_per_second: float
     fenced_pause_seconds: float
+    sweep_every_seconds: float = IDLE_SECONDS
 
 
 class Lane:
@@ -69,8 +82,8 @@ class Lane:
     ----------
     maker
         Makes steps of batches, by the configuration that all lanes share.
-    model
-        Gives the model in force, None before there is one.
+    editions
+        Gives what is in force of each segmentation.
     score
         Has a batch taken into profiles and scored, together with other lanes'.
     wall_ms
@@ -85,7 +98,7 @@ class Lane:
         maker: StepMaker,
         publisher: Teller,
         position: Position,
-        model: Callable[[], Snapshot | None],
+        editions: Callable[[], Editions],
         score: Callable[[Taking], Awaitable[Scored]],
         limits: LaneLimits,
         wall_ms: Callable[[], int],
@@ -99,7 +112,7 @@ class Lane:
         self._maker = maker
         self._publisher = publisher
         self._position = position
-        self._model = model
+        self._editions = editions
         self._score = score
         self._limits = limits
         self._wall_ms = wall_ms
@@ -109,12 +122,12 @@ class Lane:
         self._seq = 0
         self._seeks = -1
         self._clock = EventClock()
-        self._rescored = 0
-        self._scanned_for = 0
+        self._reached: Mapping[str, Reached] = {}
+        self._scanned_for: Editions = ()
         self._cursor = 0
-        self._gap_seen_at: int | None = None
         self._sample = SampleOutbox(publisher)
         self._next_slice = 0.0
+        self._next_sweep = 0.0
 
     def stop(self) -> None:
         """Let the step in flight end, then come to rest."""
@@ -126,10 +139,12 @@ class Lane:
         try:
             await self._run()
         finally:
+            self.is_serving = False
             await self._sample.close()
 
     async def _run(self) -> None:
         pause = 0.1
+        strange: set[int] = set()
         while not self._stopped.is_set():
             try:
                 await self._claim()
@@ -142,17 +157,23 @@ class Lane:
                 log.warning("lane %d: step refused (%s)", self.partition, refusal.outcome)
                 if refusal.outcome is Outcome.FENCED:
                     await self._rest_fenced(refusal)
-            except (RedisError, KafkaError, OSError, TimeoutError, UnknownProfileError) as error:
+            except UnknownProfileError as error:
+                # Its layout was announced before it was stored, and is learned twice a second.
+                if error.schema_id in strange:
+                    raise
+                strange.add(error.schema_id)
+                await self._rest_waiting(error, LAYOUT_SECONDS)
+            except (RedisError, KafkaError, OSError, TimeoutError) as error:
                 await self._rest_waiting(error, pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     async def _rest_waiting(self, error: Exception, seconds: float) -> None:
-        server = "kafka" if isinstance(error, KafkaError) else "redis"
+        server: Server = "kafka" if isinstance(error, KafkaError) else "redis"
         errors = metrics.KAFKA_ERRORS if server == "kafka" else metrics.REDIS_ERRORS
         errors.inc()
         log.warning("lane %d waits for %s: %r", self.partition, server, error)
-        await self._rest(seconds)
-        metrics.WAITING_SECONDS.labels(server=server).inc(seconds)
+        with waiting(server):
+            await self._rest(seconds)
 
     async def _rest_fenced(self, error: Exception) -> None:
         # Somebody else owns the lane. If that was a worker that did not know it had lost it,
@@ -172,13 +193,14 @@ class Lane:
         state = await self._store.claim(self.partition, owner=self._owner, unless_above=self._epoch)
         self._epoch, self._seq = state.epoch, state.seq
         self._clock = EventClock.from_text(state.clock)
-        self._rescored, self._cursor = state.rescored, 0
+        self._reached, self._cursor = state.reached, 0
         await self._tell_again(state)
         self.next_offset = (
             await self._position.earliest(self.partition)
             if state.next_offset is None
             else state.next_offset
         )
+        await self._require_log()
         self.inbox.open()
         await self._seek(self._offset)
         log.info("lane %d: epoch %d, offset %d", self.partition, self._epoch, self.next_offset)
@@ -217,21 +239,35 @@ class Lane:
             if batch.seeks != self._seeks:
                 continue  # read from somewhere else
             first = batch.records[0].offset
-            if first > expected and self._gap_seen_at != expected:
-                self._gap_seen_at = expected
+            if batch.read_from > expected:
+                # Something between has been taken by nobody; the next batches have it.
+                metrics.OFFSET_GAPS.inc()
                 await self._seek(expected)
                 break
             if first > expected:
-                # The same gap twice is the log's own: compaction, transactions or retention.
+                # The log's own hole: retention, compaction or transactions.
                 metrics.OFFSETS_MISSING.inc(first - expected)
-            elif self._gap_seen_at == expected:
-                metrics.OFFSET_GAPS.inc()
-            self._gap_seen_at = None
+                log.warning(
+                    "lane %d: the log holds no offsets %d to %d",
+                    *(self.partition, expected, first - 1),
+                )
             fresh = [record for record in batch.records if record.offset >= expected]
-            metrics.EVENTS_SKIPPED.inc(len(batch.records) - len(fresh))
+            if len(fresh) < len(batch.records):
+                await self._require_log()
+                metrics.EVENTS_SKIPPED.inc(len(batch.records) - len(fresh))
             records += fresh
             expected = max(expected, batch.records[-1].offset + 1)
         return records
+
+    async def _require_log(self) -> None:
+        """Return if the log still reaches as far as it was counted."""
+        end = await self._position.latest(self.partition)
+        if end < self._offset:
+            raise StateLostError(
+                f"Redis has counted partition {self.partition} of the events up to offset "
+                f"{self._offset}, but it ends at {end}, so the topic was made again or has lost "
+                "records: run `shoal rebuild`"
+            )
 
     def _patience(self) -> float:
         """How long to wait for events before customers without any are looked at."""
@@ -257,16 +293,14 @@ class Lane:
         times_ms = batch.columns.time_ms.tolist()
         clock = self._clock.advance(times_ms)
         now_ms = self._now(clock, max(times_ms, default=0))
-        model = self._model()
-        version = model.version if model else 0
+        editions = self._editions()
         scored = await self._score(Taking(self.partition, batch, rows, now_ms))
         _observe("score", started)
         await self._step(
             scored,
             next_offset=records[-1].offset + 1,
             clock=clock,
-            # New customers were not scored by a model that this worker has not seen yet.
-            rescored=min(self._rescored, version),
+            reached={edition.segmentation.name: self._with_new(edition) for edition in editions},
         )
         metrics.EVENTS_PROCESSED.inc(len(batch.event_ids))
         metrics.EVENTS_DUPLICATE.inc(scored.duplicates)
@@ -276,37 +310,50 @@ class Lane:
         for received_ms in batch.received_ms:
             metrics.EVENT_TO_REDIS_SECONDS.observe(max(durable_ms - received_ms, 0) / 1000)
 
+    def _with_new(self, edition: Edition) -> Reached:
+        """How far all are when new customers were scored, and are shown, by this edition."""
+        reached = self._reached.get(edition.segmentation.name, Reached())
+        is_shown = reached.shown == edition.digest
+        return Reached(min(reached.model, edition.version), edition.digest if is_shown else 0)
+
     def _now(self, clock: EventClock, newest_ms: int) -> int:
         """The time to score at: the wall clock unless the past is replayed or caught up with."""
         wall_ms = self._wall_ms()
         if not self._maker.is_live:
             return clock.now_ms or wall_ms
         is_late = newest_ms < wall_ms - CATCHING_UP_MS
-        behind = self._position.lag(self.partition, self._offset) or 0
+        behind = (self._position.end(self.partition) or 0) - self._offset
         return clock.now_ms if is_late and behind > self._limits.batch_events else wall_ms
 
     async def _load(self, customers: Sequence[CustomerId]) -> Rows:
         rows, missing = self.cache.load(customers)
         if missing:
             names = [customers[at] for at in missing]
+            metrics.PROFILES_LOADED.inc(len(names))
             rows[missing] = self._maker.schema.decode(
                 await self._store.profiles(self.partition, names)
             )
         return rows
 
     async def _step(
-        self, scored: Scored, *, next_offset: int, clock: EventClock, rescored: int | None = None
+        self,
+        scored: Scored,
+        *,
+        next_offset: int,
+        clock: EventClock,
+        reached: Mapping[str, Reached] | None = None,
     ) -> None:
         assert self._epoch is not None  # noqa: S101 - set by the claim before any step
         started = perf_counter()
         step = Step(
             partition=self.partition,
             epoch=self._epoch,
+            owner=self._owner,
             seq=self._seq,
             next_offset=next_offset,
             clock=clock.to_text(),
             pending=scored.pending,
-            rescored=self._rescored if rescored is None else rescored,
+            reached=self._reached if reached is None else reached,
             profiles=scored.profiles,
             sizes=scored.sizes,
             ttl_ms=self._maker.ttl_ms,
@@ -315,9 +362,9 @@ class Lane:
         if outcome is not Outcome.APPLIED:
             raise StepRefusedError(outcome)
         self._seq += 1
-        self.next_offset, self._clock, self._rescored = next_offset, clock, step.rescored
+        self.next_offset, self._clock, self._reached = next_offset, clock, step.reached
         self.cache.keep(scored.customers, scored.rows)
-        self._sample.add(self._maker.sampled(scored, self._model()))
+        self._sample.add(self._maker.sampled(scored, self._editions()))
         started = _observe("step", started)
         await self._tell(scored.changes, unpack(scored.pending))
         told(scored.changes)
@@ -330,7 +377,7 @@ class Lane:
         addressed = [(c.subject, data) for c, data in zip(changes, pending, strict=True)]
         telling = asyncio.create_task(self._publisher.changes(addressed))
         try:
-            await self._store.write_segments(records, self._maker.segmentation)
+            await self._store.write_segments(records)
             await telling
         finally:
             # Nothing is told behind the back of a lane that is claimed again, or lost.
@@ -340,42 +387,76 @@ class Lane:
         """Score some customers without an event: after a new model, or because time passed."""
         if monotonic() < self._next_slice:
             return
-        model = self._model()
-        if model is not None and self._rescored < model.version:
-            await self._rescore(model)
-        elif not await self._sweep():
-            self._next_slice = monotonic() + 1.0
+        editions = self._editions()
+        if any(map(self._is_behind, editions)):
+            await self._follow(editions)
+        elif monotonic() < self._next_sweep or not await self._sweep():
+            self._next_slice = monotonic() + IDLE_SECONDS
 
-    async def _rescore(self, model: Snapshot) -> None:
-        if self._scanned_for != model.version:
-            # Whom the scan has passed was scored by an older model: begin anew.
-            self._scanned_for, self._cursor = model.version, 0
+    def _is_behind(self, edition: Edition) -> bool:
+        reached = self._reached.get(edition.segmentation.name, Reached())
+        if reached.model == edition.version:
+            return reached.shown != edition.digest
+        return reached.model < edition.version
+
+    def _unseen(self, editions: Editions) -> Editions:
+        """Those that some customers are not shown by."""
+        reached = self._reached
+        return tuple(
+            edition
+            for edition in editions
+            if reached.get(edition.segmentation.name, Reached()).shown != edition.digest
+        )
+
+    async def _follow(self, editions: Editions) -> None:
+        """Score some customers by newer models, and show their segments as they are called now."""
+        if self._scanned_for != editions:
+            # Whom the scan has passed was scored, or shown, by what was in force before.
+            self._scanned_for, self._cursor = editions, 0
         cursor, found = await self._store.scan(self.partition, self._cursor, SLICE)
         customers = list(dict.fromkeys(found))
         rows = await self._load(customers)
-        old = (rows["model"] < model.version) & (rows["first_ms"] > 0)
-        chosen = [customer for customer, is_old in zip(customers, old, strict=True) if is_old]
+        # Shown first: once the step says that all are, none must be left.
+        if showings := self._maker.showings(customers, rows, self._unseen(editions)):
+            await self._store.show_segments(showings)
+        old = (rows["model"] < versions(editions)).any(axis=1) & (rows["first_ms"] > 0)
         scored = self._maker.again(
             self.partition,
-            chosen,
+            [customers[at] for at in np.flatnonzero(old).tolist()],
             rows[old],
-            model=model,
+            editions=editions,
             now_ms=self._now(self._clock, 0),
             reason="model",
         )
-        done = model.version if cursor == 0 else self._rescored
-        await self._step(scored, next_offset=self._offset, clock=self._clock, rescored=done)
+        reached = {
+            edition.segmentation.name: Reached(edition.version, edition.digest)
+            for edition in editions
+            if cursor == 0 and self._is_behind(edition)
+        }
+        await self._step(
+            scored,
+            next_offset=self._offset,
+            clock=self._clock,
+            reached={**self._reached, **reached},
+        )
         self._cursor = cursor
         self._spend(len(customers))
 
     async def _sweep(self) -> bool:
         now_ms = self._now(self._clock, 0)
         customers = await self._store.due(self.partition, now_ms, SLICE)
+        if len(customers) < SLICE:
+            self._next_sweep = monotonic() + self._limits.sweep_every_seconds
         if not customers:
             return False
         rows = await self._load(customers)
         scored = self._maker.again(
-            self.partition, customers, rows, model=self._model(), now_ms=now_ms, reason="time"
+            self.partition,
+            customers,
+            rows,
+            editions=self._editions(),
+            now_ms=now_ms,
+            reason="time",
         )
         await self._step(scored, next_offset=self._offset, clock=self._clock)
         self._spend(len(customers))
@@ -391,7 +472,7 @@ def _label(currency: str) -> str:
     return code if len(code) == 3 and code.isascii() and code.isalpha() else "other"  # noqa: PLR2004 - ISO 4217
 
 
-def _observe(stage: str, started: float) -> float:
+def _observe(stage: metrics.Stage, started: float) -> float:
     ended = perf_counter()
     metrics.STAGE_SECONDS.labels(stage=stage).observe(ended - started)
     return ended

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Literal
 
 from rich.console import Console
 
@@ -77,7 +78,9 @@ class Local:
 
 
 @contextlib.asynccontextmanager
-async def local_servers(console: Console) -> AsyncIterator[Local]:
+async def local_servers(
+    console: Console, *, clock: Literal["live", "replay"] = "replay"
+) -> AsyncIterator[Local]:
     """Kafka and Redis with all topics, and no process of Shoal yet; all gone at the end."""
     with tempfile.TemporaryDirectory(prefix="shoal-") as name:
         directory = Path(name)
@@ -89,7 +92,7 @@ async def local_servers(console: Console) -> AsyncIterator[Local]:
             settings = load_settings(
                 kafka=kafka.address,
                 redis=redis.url,
-                clock="replay",
+                clock=clock,
                 durability="strict",
                 replication=1,
                 metrics_host="127.0.0.1",

@@ -34,6 +34,11 @@ class Topics:
         return f"{self.namespace}.population"
 
     @property
+    def models(self) -> str:
+        """Published models, as CloudEvents; keyed by segmentation, never compacted."""
+        return f"{self.namespace}.models"
+
+    @property
     def worker_group(self) -> str:
         """Consumer group of the workers."""
         return f"{self.namespace}-worker"
@@ -46,7 +51,11 @@ class Topics:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Redis keys of one namespace. Keys of one lane share the tag `{partition}`."""
+    """Redis keys of one namespace.
+
+    A tag in braces decides on which node of a Redis Cluster a key lies: keys of one lane share
+    `{partition}`, those of the model `{segmentation}`, and what pages read is spread.
+    """
 
     namespace: str
 
@@ -76,19 +85,47 @@ class Keys:
 
     def segments(self, segmentation: str = DEFAULT_SEGMENTATION) -> str:
         """HASH, what is known of each segment."""
-        return f"{self.namespace}:segments:{segmentation}"
+        return f"{self.namespace}:segments:{{{segmentation}}}"
+
+    def labels(self, segmentation: str = DEFAULT_SEGMENTATION) -> str:
+        """HASH, what operators attached to each segment; `revision` counts its changes."""
+        return f"{self.namespace}:labels:{{{segmentation}}}"
+
+    def tastes(self, segmentation: str, kind: str) -> str:
+        """ZSET, what segments prefer of a kind: `<number>:<value>` by how often, fading."""
+        return f"{self.namespace}:tastes:{{{segmentation}}}:{kind}"
 
     def model_current(self, segmentation: str = DEFAULT_SEGMENTATION) -> str:
         """STRING, version of the model in force."""
-        return f"{self.namespace}:model:{segmentation}:current"
+        return f"{self.namespace}:model:{{{segmentation}}}:current"
 
     def model(self, version: int, segmentation: str = DEFAULT_SEGMENTATION) -> str:
         """STRING, one model as JSON."""
-        return f"{self.namespace}:model:{segmentation}:{version}"
+        return f"{self.namespace}:model:{{{segmentation}}}:{version}"
 
     def training(self, segmentation: str = DEFAULT_SEGMENTATION) -> str:
-        """HASH, the trainer's epoch and how far it is."""
-        return f"{self.namespace}:training:{segmentation}"
+        """HASH, the trainer's epoch, how far it is, and whether models are held."""
+        return f"{self.namespace}:training:{{{segmentation}}}"
+
+    @property
+    def lanes(self) -> str:
+        """Pattern of all lanes."""
+        return f"{self.namespace}:lane:*"
+
+    @property
+    def profiles(self) -> str:
+        """Pattern of all profiles."""
+        return f"{self.namespace}:profile:*"
+
+    def place(self, name: str) -> tuple[int, CustomerId]:
+        """Partition and customer of a key of theirs; a lane has no customer.
+
+        >>> Keys("shoal").place("shoal:profile:{3}:ann")
+        (3, 'ann')
+        """
+        _, _, tagged = name.partition(":{")
+        partition, _, customer = tagged.partition("}")
+        return int(partition), CustomerId(customer.removeprefix(":"))
 
     @property
     def deployment(self) -> str:

@@ -1,5 +1,6 @@
 """A running Shoal seen from outside: how far it is, and what it has told."""
 
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -8,9 +9,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from config.segmentation import load_segmentation
 from config.settings import Settings
 from stream.catalogue import EVERYBODY_PPM, Catalogue
+from stream.connections import connect_redis, kafka_options
 from stream.inspection import SegmentReport, segment_report
 from stream.names import Keys, Topics
-from stream.store import connect
+from stream.store import Reached, read_reached
 
 
 class Observer:
@@ -19,8 +21,8 @@ class Observer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topics = Topics(settings.namespace)
-        self._segmentation = load_segmentation(settings.segmentation).name
-        self._redis = connect(settings.redis, retries=3)
+        self._segmentations = tuple(load_segmentation(settings.segmentation).segmentations)
+        self._redis = connect_redis(settings, retries=3)
         self.catalogue = Catalogue(self._redis, Keys(settings.namespace))
 
     async def __aenter__(self) -> Self:
@@ -45,30 +47,37 @@ class Observer:
         return sum(int(lane.get("next_offset", 0)) for lane in lanes)
 
     async def segments(self) -> SegmentReport:
-        """Segments and sizes."""
-        return await segment_report(self.catalogue, self._segmentation, self._settings.partitions)
+        """Segments and sizes of the first segmentation."""
+        return await self._segments(self._segmentations[0])
+
+    async def _segments(self, segmentation: str) -> SegmentReport:
+        return await segment_report(self.catalogue, segmentation, self._settings.partitions)
 
     async def is_settled(self) -> bool:
-        """Whether the trainer knows all customers, and all customers know its last model.
+        """Whether the trainer knows all customers, and all customers know its last models.
 
         Where it samples, its customers cannot be compared with all: then one model is enough.
         """
-        report = await self.segments()
-        training = await self.catalogue.training(self._segmentation)
+        lanes = await self.catalogue.lanes(self.partitions)
+        used = [read_reached(lane.get("reached", "")) for lane in lanes if "next_offset" in lane]
+        for segmentation in self._segmentations:
+            if not await self._has_settled(segmentation, used):
+                return False
+        return True
+
+    async def _has_settled(self, segmentation: str, lanes: Sequence[Mapping[str, Reached]]) -> bool:
+        report = await self._segments(segmentation)
+        training = await self.catalogue.training(segmentation)
         samples_all = training.get("sampled_ppm", EVERYBODY_PPM) == EVERYBODY_PPM
         if samples_all and training.get("customers", 0) < report.customers:
             return False
         if not report.model:
             return report.customers < training.get("needed", 1)
-        lanes = await self.catalogue.lanes(self.partitions)
-        used = [lane for lane in lanes if "next_offset" in lane]
-        return all(int(lane.get("rescored", 0)) >= report.model for lane in used)
+        return all(lane.get(segmentation, Reached()).model >= report.model for lane in lanes)
 
     async def changes(self) -> list[bytes]:
         """Every message of the change topic."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka, enable_auto_commit=False
-        )
+        consumer = AIOKafkaConsumer(**kafka_options(self._settings), enable_auto_commit=False)
         await consumer.start()
         try:
             parts = [TopicPartition(self._topics.changes, number) for number in self.partitions]

@@ -29,5 +29,8 @@ class Position(Protocol):
     async def earliest(self, partition: int) -> int:
         """First offset that the log still holds."""
 
-    def lag(self, partition: int, next_offset: int) -> int | None:
-        """Records from `next_offset` to the end of the log, None while that is unknown."""
+    async def latest(self, partition: int) -> int:
+        """The offset that the next record will have, as Kafka says now."""
+
+    def end(self, partition: int) -> int | None:
+        """The same as of the last fetch, None before the first."""

@@ -5,40 +5,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from config.settings import Settings
-from models.errors import ShoalError
+from models.formats import FORMAT, FutureFormatError
 from stream.catalogue import Catalogue
+from stream.deployment import (
+    REBUILDING,
+    STORED_FORMAT,
+    deployment,
+    require_format,
+    unfinished,
+)
+from stream.durability import check_durability
+from stream.findings import Finding, PreflightError
+from stream.groups import counted
 from stream.names import Keys, Topics
-from stream.reach import UnreachableError, reach_redis, redact
+from stream.reach import UnreachableError, reach_redis
+from stream.sender import Sender
 from stream.topics import ClusterInfo, describe, mismatch, topic_plan
 
 __all__ = ["Finding", "PreflightError", "check", "reach_redis", "require", "require_topics"]
 
 log = logging.getLogger(__name__)
-
-RELAXED = {"appendonly": "yes", "maxmemory-policy": "noeviction"}
-STRICT = RELAXED | {"appendfsync": "always"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `ok` with an `action` is a warning."""
-
-    name: str
-    ok: bool
-    detail: str
-    action: str = ""
-
-
-class PreflightError(ShoalError):
-    """Something that must hold before a process starts does not."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(f"{finding.detail}: {finding.action}")
-        self.finding = finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +60,27 @@ async def require(settings: Settings) -> None:
         key = Keys(settings.namespace).deployment
         # In one transaction: of two that start at once, both see what the first has written.
         async with redis.pipeline(transaction=True) as pipe:
-            for name, value in _deployment(settings, info).items():
+            for name, value in deployment(settings, info.cluster_id).items():
                 pipe.hsetnx(key, name, value)
             pipe.hgetall(key)
-            stored = (await pipe.execute())[-1]
-    _insist([_compare_deployment(_text(stored), settings, info)])
+            stored = _text((await pipe.execute())[-1])
+        _insist([_compare_deployment(stored, settings, info)])
+        if int(stored.get(STORED_FORMAT, 0)) < FORMAT:
+            # From here on no older version claims a lane, or starts.
+            await redis.hset(key, STORED_FORMAT, FORMAT)
+
+
+async def require_servers(settings: Settings) -> None:
+    """Return if Kafka, its topics and Redis are as they must be, whatever state is there.
+
+    Raises
+    ------
+    PreflightError
+        They are not.
+    """
+    kafka, _ = await _look_at_kafka(settings)
+    redis, _ = await _look_at_redis(settings)
+    _insist(kafka + redis)
 
 
 async def require_topics(settings: Settings) -> None:
@@ -95,7 +100,10 @@ async def _look(settings: Settings) -> tuple[list[Finding], ClusterInfo | None]:
     kafka, info = await _look_at_kafka(settings)
     findings = kafka + redis
     if info is not None and state is not None:
-        findings.append(_compare_deployment(state.deployment, settings, info))
+        if state.deployment or state.next_offsets:
+            findings.append(_compare_deployment(state.deployment, settings, info))
+        else:
+            findings.append(await _look_for_lost_state(settings, info))
         findings.append(_compare_lanes(state.next_offsets, settings, info))
     return findings, info
 
@@ -132,15 +140,16 @@ def _compare_topics(settings: Settings, info: ClusterInfo) -> Finding:
 
 
 async def _look_at_redis(settings: Settings) -> tuple[list[Finding], StoredState | None]:
-    keys, where = Keys(settings.namespace), redact(settings.redis)
+    keys, where = Keys(settings.namespace), str(settings.redis)
     try:
         async with reach_redis(settings) as redis:
             try:
-                # Changes nothing, but is refused wherever nothing may be changed.
+                # They change nothing, but are refused wherever nothing may be changed or run.
                 await redis.hdel(keys.deployment, "probe")
+                await Sender(redis).run("return 0", [keys.deployment], [])
             except ResponseError as error:
                 return [_unwritable(where, error)], None
-            durability = await _durability(redis, settings)
+            durability = await check_durability(redis, settings)
             lanes = await Catalogue(redis, keys).lanes(range(settings.partitions))
             state = StoredState(
                 _text(await redis.hgetall(keys.deployment)),
@@ -165,48 +174,35 @@ def _unwritable(where: str, error: ResponseError) -> Finding:
     )
 
 
-async def _durability(redis: Redis, settings: Settings) -> Finding:
-    wanted = STRICT if settings.durability == "strict" else RELAXED
-    described = ", ".join(f"{name} {value}" for name, value in wanted.items())
+async def _look_for_lost_state(settings: Settings, info: ClusterInfo) -> Finding:
     try:
-        # Two requests, because before version 7 CONFIG GET takes one pattern.
-        found = _text(await redis.config_get("append*"))
-        found |= _text(await redis.config_get("maxmemory-policy"))
-    except ResponseError:
-        return Finding(
-            "durability",
-            ok=True,
-            detail="not checked, because Redis forbids CONFIG GET",
-            action=f"see to it that it runs with {described}",
-        )
-    wrong = {name: value for name, value in wanted.items() if found.get(name) != value}
-    if not wrong:
-        return Finding("durability", ok=True, detail=f"{settings.durability}: {described}")
-    faults = ", ".join(f"{name} {found.get(name, 'unknown')}" for name in wrong)
-    needs = ", ".join(f"{name} {value}" for name, value in wrong.items())
-    alternative = "" if wrong.keys() & RELAXED.keys() else ", or set SHOAL_DURABILITY=relaxed"
+        events = await counted(settings, info.end_offsets)
+    except UnreachableError as error:
+        return _unreached(error)
+    if not events:
+        return Finding("state", ok=True, detail=f"none yet in namespace {settings.namespace}")
     return Finding(
-        "durability",
+        "state",
         ok=False,
-        detail=f"Redis runs with {faults}, durability {settings.durability} needs {needs}",
-        action=f"set that in its configuration{alternative}",
+        detail=(
+            f"Redis holds no state of namespace {settings.namespace}, but Kafka says that "
+            f"{events} events were counted"
+        ),
+        action=_or_rebuild("restore Redis"),
     )
-
-
-def _deployment(settings: Settings, info: ClusterInfo) -> dict[str, str]:
-    return {
-        "cluster_id": info.cluster_id,
-        "partitions": str(settings.partitions),
-        "partitioner": settings.partitioner,
-    }
 
 
 def _compare_deployment(
     stored: Mapping[str, str], settings: Settings, info: ClusterInfo
 ) -> Finding:
-    if not stored:
-        return Finding("state", ok=True, detail=f"none yet in namespace {settings.namespace}")
-    ours = _deployment(settings, info)
+    try:
+        require_format(stored)
+    except FutureFormatError as error:
+        return Finding("state", ok=False, detail=error.problem, action=error.action)
+    if REBUILDING in stored:
+        problem, action = unfinished(settings.namespace)
+        return Finding("state", ok=False, detail=problem, action=action)
+    ours = deployment(settings, info.cluster_id)
     others = {name: stored[name] for name in ours if stored.get(name, ours[name]) != ours[name]}
     if not others:
         return Finding("state", ok=True, detail="belongs to this Kafka and its partitions")
@@ -217,8 +213,9 @@ def _compare_deployment(
         detail = "Redis holds the state of " + " and ".join(
             f"{name} {value}, settings say {ours[name]}" for name, value in others.items()
         )
-        back = "set " + " and ".join(f"SHOAL_{k.upper()}={value}" for k, value in others.items())
-    return Finding("state", ok=False, detail=detail, action=f"{back}, {_anew(settings)}")
+        # The topic has as many partitions as the settings say: that cannot be taken back.
+        back = "" if "partitions" in others else f"set SHOAL_PARTITIONER={others['partitioner']}"
+    return Finding("state", ok=False, detail=detail, action=_or_rebuild(back))
 
 
 def _compare_lanes(
@@ -236,7 +233,7 @@ def _compare_lanes(
                     f"Redis has counted partition {partition} of {topic} up to offset {at}, but it "
                     f"ends at {end}, so the topic was made again or has lost records"
                 ),
-                action=_anew(settings),
+                action=_or_rebuild(""),
             )
     gone = sum(max(info.start_offsets[n] - at, 0) for n, at in known.items())
     if gone:
@@ -249,11 +246,8 @@ def _compare_lanes(
     return Finding("lanes", ok=True, detail=f"{len(known)} of {settings.partitions} have begun")
 
 
-def _anew(settings: Settings) -> str:
-    return (
-        "or begin anew: under another SHOAL_NAMESPACE, or after deleting the keys "
-        f"{settings.namespace}:* in Redis"
-    )
+def _or_rebuild(instead: str) -> str:
+    return f"{instead}{', or ' if instead else ''}run `shoal rebuild`"
 
 
 def _text(found: Mapping[Any, Any]) -> dict[str, str]:

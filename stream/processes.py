@@ -53,18 +53,17 @@ class Processes:
         self._directory = directory
         self._started: dict[str, _Started] = {}
 
-    def start(self, name: str, command: Sequence[str], *, port: int, member: str) -> None:
+    def start(self, name: str, command: Sequence[str], *, port: int, member: str | None) -> None:
         """Start a command with the settings in its environment.
 
-        `port` is where it answers, `member` its static membership: noida-db needs one.
+        `port` is where it answers, `member` its static membership, None a dynamic one: noida-db
+        never forgets a dynamic member that died.
         """
         environment = {key: v for key, v in os.environ.items() if not key.startswith("SHOAL_")}
-        given = self._settings.model_dump(mode="json", exclude_none=True) | {
-            "metrics_port": port,
-            "trainer_metrics_port": port,
-            "member": member,
-        }
-        environment |= {f"SHOAL_{key.upper()}": str(value) for key, value in given.items()}
+        own = self._settings.model_copy(
+            update={"metrics_port": port, "trainer_metrics_port": port, "member": member}
+        )
+        environment |= own.environment()
         log = self._directory / f"{name}-{len(list(self._directory.glob(f'{name}-*.log')))}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(  # noqa: S603 - our own command
@@ -78,16 +77,18 @@ class Processes:
             )
         self._started[name] = _Started(process, port, log)
 
-    def start_worker(self, name: str, port: int) -> None:
-        """Start `shoal worker`."""
-        self.start(name, (*SHOAL, "worker"), port=port, member=name)
+    def start_worker(self, name: str, port: int, *, static: bool = True) -> None:
+        """Start `shoal worker`, as a static member of its group or a dynamic one."""
+        self.start(name, (*SHOAL, "worker"), port=port, member=name if static else None)
 
-    def start_trainer(self, name: str, port: int) -> None:
-        """Start `shoal trainer`."""
-        self.start(name, (*SHOAL, "trainer"), port=port, member=name)
+    def start_trainer(self, name: str, port: int, *, static: bool = True) -> None:
+        """Start `shoal trainer`, as a static member of its group or a dynamic one."""
+        self.start(name, (*SHOAL, "trainer"), port=port, member=name if static else None)
 
     async def until_ready(self) -> None:
         """Wait until every process that was started is.
+
+        A sole worker serves all partitions by then; of several, some may stand by.
 
         Raises
         ------
@@ -115,6 +116,11 @@ class Processes:
             code = started.process.poll()
             if code is not None:
                 raise ProcessError(name, f"ended with {code}", self.last_words(name))
+
+    def ended(self) -> dict[str, int]:
+        """Exit codes of the processes that have ended by themselves."""
+        codes = {name: started.process.poll() for name, started in self._started.items()}
+        return {name: code for name, code in codes.items() if code is not None}
 
     def pid(self, name: str) -> int:
         """Process id."""

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
-from time import monotonic
 from typing import Any, Protocol
 
 from aiokafka import ConsumerRecord
@@ -22,7 +21,9 @@ from models.identifiers import CustomerId
 from stream import metrics
 from stream.batches import Rejection
 from stream.changes import Change
+from stream.events import Reason
 from stream.names import Topics
+from stream.waiting import AWAY_SECONDS, waiting
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ FINAL = (
     ProducerFenced,
     UnknownProducerId,
 )
+
+for _reason in Reason:
+    metrics.EVENTS_REJECTED.labels(reason=_reason.value)
 
 
 class Producer(Protocol):
@@ -89,6 +93,12 @@ class Publisher:
             [(topic, name.encode(), blob, None) for name, blob in profiles.items()]
         )
 
+    async def models(self, events: Sequence[tuple[str, bytes]]) -> None:
+        """Tell of published models, in order, each under its segmentation."""
+        await self._send_all(
+            [(self._topics.models, name.encode(), value, None) for name, value in events]
+        )
+
     async def rejections(self, rejections: Sequence[Rejection]) -> None:
         """Set records aside, with their original bytes."""
         await self._send_all(
@@ -107,12 +117,12 @@ class Publisher:
 
     async def _send_all(self, messages: Sequence[Message]) -> None:
         for at in range(0, len(messages), AT_ONCE):
-            await self._send_some(messages[at : at + AT_ONCE])
+            with waiting("kafka", after_seconds=AWAY_SECONDS):
+                await self._send_some(messages[at : at + AT_ONCE])
 
     async def _send_some(self, messages: Sequence[Message]) -> None:
         pause = 0.1
         while messages:
-            started = monotonic()
             outcomes = await asyncio.gather(
                 *[await self._send(message) for message in messages], return_exceptions=True
             )
@@ -137,7 +147,6 @@ class Publisher:
                 error,
             )
             await asyncio.sleep(pause)
-            metrics.WAITING_SECONDS.labels(server="kafka").inc(monotonic() - started)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             messages = [message for message, _ in failures]
 
@@ -167,4 +176,5 @@ def _headers(rejection: Rejection) -> dict[str, bytes]:
 def told(changes: Sequence[Change]) -> None:
     """Count changes by reason."""
     for change in changes:
-        metrics.SEGMENT_CHANGES.labels(reason=change.data.reason).inc()
+        data = change.data
+        metrics.SEGMENT_CHANGES.labels(segmentation=data.segmentation, reason=data.reason).inc()

@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
-from urllib.parse import urlsplit
 
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
 from redis import exceptions
 from redis.asyncio import Redis
 
 from config.settings import Settings
 from models.errors import ShoalError
-from stream.store import connect
+from stream.cluster import RedisClient
+from stream.connections import connect_node, connect_redis, kafka_options
+from stream.refusals import Refusal, kafka_refusal, redis_refusal
 
 RETRY_SECONDS = 0.2
 
@@ -37,9 +40,7 @@ async def reach_kafka(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     UnreachableError
         None answers within `start_timeout_seconds`.
     """
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka, request_timeout_ms=timeout_ms(settings)
-    )
+    admin = AIOKafkaAdminClient(**kafka_options(settings), request_timeout_ms=timeout_ms(settings))
     try:
         await _await_kafka(admin, settings)
         try:
@@ -57,52 +58,29 @@ async def reach_kafka(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 @asynccontextmanager
-async def reach_redis(settings: Settings) -> AsyncIterator[Redis]:
-    """A client of a Redis that answers; closed at the end.
+async def reach_redis(settings: Settings) -> AsyncIterator[RedisClient]:
+    """A client of a Redis that answers, one server or all of a cluster; closed at the end.
 
     Raises
     ------
     UnreachableError
         It does not answer within `start_timeout_seconds`, or fails while it is used.
     """
-    where = redact(settings.redis)
+    redis = connect_redis(settings)
     try:
-        redis = connect(settings.redis)
-    except ValueError:  # its message may quote the password
-        raise UnreachableError(
-            "redis",
-            f"SHOAL_REDIS ({where}) cannot be read as a URL",
-            "correct it; a password with / ? # @ or : in it must be percent-encoded",
-        ) from None
-    try:
-        await _await_redis(redis, where, settings.start_timeout_seconds)
+        async with connect_node(settings) as node:
+            await _await_redis(node, settings)
+            await _compare_mode(node, settings)
         yield redis
     except exceptions.RedisError as error:
+        refusal = redis_refusal(error, settings)
+        if refusal is None or not refusal.is_final:
+            refusal = Refusal(f"fails: {error}", "see its log")
         raise UnreachableError(
-            "redis", f"Redis at {where} fails: {error}", "see its log"
+            "redis", f"Redis at {settings.redis} {refusal.problem}", refusal.action
         ) from error
     finally:
         await redis.aclose()
-
-
-def redact(url: str) -> str:
-    """A Redis URL without user, password and options.
-
-    >>> redact("redis://shop:secret@cache:6379/2?socket_timeout=1")
-    'redis://cache:6379/2'
-    >>> redact("redis://:se/cret@cache:6379/2")
-    'redis://***'
-    """
-    scheme = url.partition("://")[0]
-    try:
-        parts = urlsplit(url)
-        place = parts.netloc.rpartition("@")[2] if parts.port or parts.hostname else ""
-    except ValueError:
-        return f"{scheme}://***"
-    # An @ behind the host means that the password ended where nobody thought it would.
-    if "@" in parts.path + parts.query + parts.fragment or not (place or scheme == "unix"):
-        return f"{scheme}://***"
-    return f"{scheme}://{place}{parts.path}"
 
 
 def timeout_ms(settings: Settings) -> int:
@@ -111,54 +89,77 @@ def timeout_ms(settings: Settings) -> int:
 
 
 async def _await_kafka(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    where = settings.kafka
+    problem, action = f"no Kafka broker answers at {where}", "start one, or set SHOAL_KAFKA"
     try:
         async with asyncio.timeout(settings.start_timeout_seconds):
             while True:
-                if await _someone_listens(settings.kafka):
-                    try:
-                        await admin.start()
-                    except (KafkaError, OSError):
-                        pass
-                    else:
-                        return
+                try:
+                    await _knock(settings)
+                    await admin.start()
+                except (KafkaError, OSError, EOFError) as error:
+                    if refusal := kafka_refusal(error, settings):
+                        problem, action = f"Kafka at {where} {refusal.problem}", refusal.action
+                        if refusal.is_final:
+                            break
+                else:
+                    return
                 await asyncio.sleep(RETRY_SECONDS)
     except TimeoutError:
-        raise UnreachableError(
-            "kafka",
-            f"no Kafka broker answers at {settings.kafka}",
-            "start one, or set SHOAL_KAFKA",
-        ) from None
+        pass
+    raise UnreachableError("kafka", problem, action)
 
 
-async def _someone_listens(brokers: str) -> bool:
-    # aiokafka logs an error for each broker that it cannot dial; while one starts, that is noise.
-    for broker in brokers.split(","):
-        host, _, port = broker.strip().rpartition(":")
+async def _knock(settings: Settings) -> None:
+    """Return once a broker lets us in, else raise the most telling reason why none did."""
+    # An aiokafka client logs an error for each broker that does not, and keeps the reason back.
+    options = kafka_options(settings) | {"request_timeout_ms": timeout_ms(settings)}
+    errors: list[Exception] = []
+    for host, port, _ in collect_hosts(options.pop("bootstrap_servers")):
         try:
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-        except OSError:
-            continue
-        writer.close()
-        return True
-    return False
+            connection = await create_conn(host, port, **options)
+            try:
+                await connection.send(MetadataRequest([]))
+            finally:
+                connection.close()
+        except (KafkaError, OSError, EOFError) as error:
+            errors.append(error)
+        else:
+            return
+    raise max(errors, key=lambda error: kafka_refusal(error, settings) is not None)
 
 
-async def _await_redis(redis: Redis, where: str, seconds: float) -> None:
-    problem, action = f"Redis does not answer at {where}", "start it, or set SHOAL_REDIS"
+async def _compare_mode(node: Redis, settings: Settings) -> None:
     try:
-        async with asyncio.timeout(seconds):
+        is_cluster = bool((await node.info("cluster"))["cluster_enabled"])
+    except exceptions.NoPermissionError:
+        return
+    if is_cluster != settings.redis_cluster:
+        raise UnreachableError(
+            "redis",
+            f"Redis at {settings.redis} is {'a node' if is_cluster else 'no node'} of a cluster",
+            f"set SHOAL_REDIS_CLUSTER={'true' if is_cluster else 'false'}",
+        )
+
+
+async def _await_redis(redis: Redis, settings: Settings) -> None:
+    where = settings.redis
+    problem, action = f"Redis does not answer at {where}", "start it, or set SHOAL_REDIS"
+    if settings.redis_uses_tls:
+        action += " (redis:// without TLS: it is silent when it is spoken to otherwise)"
+    try:
+        async with asyncio.timeout(settings.start_timeout_seconds):
             while True:
                 try:
                     await redis.ping()
-                except exceptions.AuthenticationError:
-                    problem = f"Redis at {where} refuses the user or the password"
-                    action = "correct SHOAL_REDIS"
-                    break
                 except exceptions.BusyLoadingError:
                     problem = f"Redis at {where} is still loading its data"
                     action = "wait, or raise SHOAL_START_TIMEOUT_SECONDS"
-                except (exceptions.ConnectionError, exceptions.TimeoutError):
-                    pass
+                except (exceptions.RedisError, OSError) as error:
+                    if refusal := redis_refusal(error, settings):
+                        problem, action = f"Redis at {where} {refusal.problem}", refusal.action
+                        if refusal.is_final:
+                            break
                 else:
                     return
                 await asyncio.sleep(RETRY_SECONDS)

@@ -131,11 +131,22 @@ class EmbeddedServer(ABC):
                 break
         return self
 
+    def freeze(self) -> None:
+        """Hold the server still (SIGSTOP): connections stay open and nobody answers."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on where it was."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """Ask the server to save and end; if it does not within a minute, end it."""
         if self._process is None:
             return
         self._process.terminate()
+        self.thaw()  # a frozen one would not hear it
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

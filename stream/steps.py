@@ -1,31 +1,33 @@
 """What one step does to customers: their new profiles, their changes, the counts that follow."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from models.accumulators import update
 from models.columns import EventColumns, Ints, Rows
+from models.editions import Edition, Editions, sample_threshold
+from models.foresight import next_change, safe_until
 from models.identifiers import CustomerId, segment_id
+from models.labels import Label
 from models.population import in_sample
 from models.profiles import DAY_MS, ProfileSchema
-from models.scoring import NO_MOVES, Moves, expire, score, size_changes
-from models.snapshots import Snapshot
+from models.scoring import Moves, expire, present, score, size_changes
+from models.segmentation import Segmentation
 from stream.batches import EventBatch, Reading
 from stream.changes import (
     Change,
     ChangeData,
     Reason,
     SegmentRef,
+    TargetRef,
     change_bytes,
     change_id,
     pack,
     utc,
 )
-from stream.store import UNASSIGNED, StoredProfile
-
-SHORTEST_LOOK_MS = DAY_MS
+from stream.store import Showing, StoredProfile, size_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,6 @@ class _Occasion:
     partition: int
     reason: Reason
     now_ms: int
-    model: Snapshot | None
     causes: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -69,6 +70,8 @@ class StepMaker:
 
     Parameters
     ----------
+    segmentations
+        In the order of what profiles keep for each.
     source
         CloudEvents `source` of the changes.
     expire_after_ms
@@ -78,19 +81,24 @@ class StepMaker:
     """
 
     schema: ProfileSchema
-    segmentation: str
+    segmentations: tuple[Segmentation, ...]
     source: str
     reading: Reading
     expire_after_ms: int
     is_live: bool
-    _names: dict[int, str] = field(default_factory=dict)
+    _shown: dict[tuple[str, int], Label] = field(default_factory=dict)
 
     @property
     def ttl_ms(self) -> int:
         """Backstop behind expiry: Redis itself drops what no sweep ever came to."""
         return 2 * self.expire_after_ms + 30 * DAY_MS
 
-    def events(self, takings: Sequence[Taking], model: Snapshot | None) -> list[Scored]:
+    @property
+    def nothing_yet(self) -> Editions:
+        """What is in force before the first models."""
+        return tuple(Edition(segmentation) for segmentation in self.segmentations)
+
+    def events(self, takings: Sequence[Taking], editions: Editions) -> list[Scored]:
         """Take batches of several partitions into their profiles, and score those, all at once."""
         counts = [taking.rows.size for taking in takings]
         rows = np.concatenate([taking.rows for taking in takings])
@@ -98,15 +106,25 @@ class StepMaker:
         columns = EventColumns.concatenate([taking.batch.columns for taking in takings], counts)
         now_ms = np.repeat([taking.now_ms for taking in takings], counts)
         fresh = update(self.schema, rows, columns)
-        moves = score(self.schema, model, rows, now_ms) if model else NO_MOVES
+        moves = list(self._score(rows, editions, now_ms))
+        due_ms = safe_until(editions, rows, now_ms, self.end_ms(rows, now_ms))
         scored, row, event = [], 0, 0
         for taking, count in zip(takings, counts, strict=True):
             batch, end = taking.batch, event + len(taking.batch.columns)
             causes = dict(zip(batch.columns.customer.tolist(), batch.event_ids, strict=True))
-            occasion = _Occasion(taking.partition, "event", taking.now_ms, model, causes)
+            occasion = _Occasion(taking.partition, "event", taking.now_ms, causes)
             part = slice(row, row + count)
-            moved = moves.within(row, row + count)
-            changes = self._changes(batch.customers, rows[part], moved, occasion)
+            changes = [
+                change
+                for edition, moved in moves
+                for change in self._changes(
+                    batch.customers,
+                    rows[part],
+                    moved.within(row, row + count),
+                    edition,
+                    occasion,
+                )
+            ]
             duplicates = int((~fresh[event:end]).sum())
             scored.append(
                 self._scored(
@@ -114,7 +132,7 @@ class StepMaker:
                     before[part],
                     rows[part],
                     changes,
-                    taking.now_ms,
+                    self._stored(batch.customers, rows[part], due_ms[part]),
                     duplicates=duplicates,
                 )
             )
@@ -127,30 +145,69 @@ class StepMaker:
         customers: Sequence[CustomerId],
         rows: Rows,
         *,
-        model: Snapshot | None,
+        editions: Editions,
         now_ms: int,
         reason: Reason,
     ) -> Scored:
         """Score customers that no event speaks of; who was quiet for too long is forgotten."""
         before = rows.copy()
         gone = expire(self.schema, rows, now_ms, self.expire_after_ms)
-        expiry = _Occasion(partition, "expired", now_ms, model)
-        changes = self._changes(customers, rows, gone, expiry)
-        moves = score(self.schema, model, rows, now_ms) if model else NO_MOVES
-        changes += self._changes(
-            customers, rows, moves, _Occasion(partition, reason, now_ms, model)
-        )
-        return self._scored(customers, before, rows, changes, now_ms, is_news=reason != "model")
+        expiry = _Occasion(partition, "expired", now_ms)
+        occasion = _Occasion(partition, reason, now_ms)
+        changes: list[Change] = []
+        for edition, left in zip(editions, gone, strict=True):
+            changes += self._changes(customers, rows, left, edition, expiry)
+        for edition, moves in self._score(rows, editions, now_ms):
+            changes += self._changes(customers, rows, moves, edition, occasion)
+        # Time is worth the search for the very moment; after a new model everybody is in a hurry.
+        foresee = next_change if reason == "time" else safe_until
+        due_ms = foresee(editions, rows, now_ms, self.end_ms(rows, now_ms))
+        profiles = [
+            replace(profile, blob=None) if profile.blob == was else profile
+            for profile, was in zip(
+                self._stored(customers, rows, due_ms), self.schema.encode(before), strict=True
+            )
+        ]
+        return self._scored(customers, before, rows, changes, profiles, is_news=reason != "model")
 
-    def sampled(self, scored: Scored, model: Snapshot | None) -> dict[CustomerId, bytes | None]:
+    def sampled(self, scored: Scored, editions: Editions) -> dict[CustomerId, bytes | None]:
         """Profiles to send to the trainer; None for customers who are gone."""
-        threshold = model.sample_threshold if model else 1.0
+        threshold = sample_threshold(editions)
         return {
             profile.customer: profile.blob if profile.due_ms is not None else None
             for profile in scored.profiles
-            if (scored.is_news or profile.due_ms is None)
+            if (profile.due_ms is None or (scored.is_news and profile.blob is not None))
             and (threshold >= 1 or in_sample(profile.customer, threshold))
         }
+
+    def showings(
+        self, customers: Sequence[CustomerId], rows: Rows, editions: Editions
+    ) -> list[Showing]:
+        """How the segments of these customers are shown."""
+        return [
+            Showing(edition.segmentation.name, customer, version, edition.shown[number])
+            for edition in editions
+            for customer, version, number in zip(
+                customers,
+                rows["version"][:, edition.segmentation.index].tolist(),
+                rows["segment"][:, edition.segmentation.index].tolist(),
+                strict=True,
+            )
+            if number in edition.shown
+        ]
+
+    def _score(
+        self, rows: Rows, editions: Editions, now_ms: int | Ints
+    ) -> Iterator[tuple[Edition, Moves]]:
+        """Score by every model in force; the vectors are computed once for all."""
+        in_force = [edition for edition in editions if edition.model]
+        if not in_force or not rows.size:
+            return
+        vectors = self.schema.vectors(rows, now_ms)
+        for edition in in_force:
+            if edition.model:
+                moves = score(edition.segmentation, edition.model, rows, vectors, now_ms)
+                yield edition, moves
 
     def _scored(
         self,
@@ -158,78 +215,108 @@ class StepMaker:
         before: Rows,
         rows: Rows,
         changes: list[Change],
-        now_ms: int,
+        profiles: Sequence[StoredProfile],
         *,
         duplicates: int = 0,
         is_news: bool = True,
     ) -> Scored:
-        sizes = size_changes(before, rows)
         return Scored(
             customers=customers,
             rows=rows,
-            profiles=self._profiles(customers, rows, now_ms),
-            sizes={segment_id(number) or UNASSIGNED: by for number, by in sizes.items()},
+            profiles=profiles,
+            sizes={
+                size_field(segmentation.name, number): by
+                for segmentation in self.segmentations
+                for number, by in size_changes(before, rows, segmentation.index).items()
+            },
             changes=changes,
             pending=pack([change_bytes(change) for change in changes]),
             duplicates=duplicates,
             is_news=is_news,
         )
 
-    def _profiles(
+    def stored(
         self, customers: Sequence[CustomerId], rows: Rows, now_ms: int
     ) -> list[StoredProfile]:
+        """What is written of profiles that no model has scored."""
+        return self._stored(customers, rows, self.end_ms(rows, now_ms))
+
+    def end_ms(self, rows: Rows, now_ms: int | Ints) -> Ints:
+        """When customers are forgotten if no event comes."""
+        end: Ints = np.maximum(rows["last_ms"] + self.expire_after_ms, np.add(now_ms, 1))
+        return end
+
+    def _stored(
+        self, customers: Sequence[CustomerId], rows: Rows, due_ms: Ints
+    ) -> list[StoredProfile]:
+        """What is written of these profiles, and when to look at them again."""
         # A row without a version was never a customer: its profile is gone from Redis already.
-        living, known = (rows["first_ms"] > 0).tolist(), (rows["version"] > 0).tolist()
-        due_ms = self._due(rows, now_ms).tolist()
+        living, known = present(rows).tolist(), np.any(rows["version"] > 0, axis=1).tolist()
         return [
             StoredProfile(customer, blob if lives or was else b"", due if lives else None)
             for customer, blob, due, lives, was in zip(
-                customers, self.schema.encode(rows), due_ms, living, known, strict=True
+                customers, self.schema.encode(rows), due_ms.tolist(), living, known, strict=True
             )
         ]
 
-    def _due(self, rows: Rows, now_ms: int) -> Ints:
-        """When to look again: less and less often the longer a customer is quiet."""
-        quiet_ms = np.maximum(now_ms - rows["last_ms"], 0)
-        look: Ints = now_ms + np.maximum(quiet_ms // 4, SHORTEST_LOOK_MS)
-        end: Ints = np.maximum(rows["last_ms"] + self.expire_after_ms, now_ms + 1)
-        return np.minimum(look, end)
-
     def _changes(
-        self, customers: Sequence[CustomerId], rows: Rows, moves: Moves, occasion: "_Occasion"
+        self,
+        customers: Sequence[CustomerId],
+        rows: Rows,
+        moves: Moves,
+        edition: Edition,
+        occasion: "_Occasion",
     ) -> list[Change]:
-        model = occasion.model
-        if model:
-            self._names.update((segment.number, segment.name) for segment in model.segments)
+        if not moves.row.size:
+            return []
+        segmentation, index = edition.segmentation.name, edition.segmentation.index
+        self._shown.update(
+            ((segmentation, number), label) for number, label in edition.shown.items()
+        )
         changes = []
         for at, row in enumerate(moves.row.tolist()):
             customer, profile = customers[row], rows[row]
-            version = int(profile["version"])
+            version = int(profile["version"][index])
             incarnation = f"{occasion.partition}:{profile['incarnation']}"
             changes.append(
                 Change(
-                    id=change_id(self.segmentation, customer, incarnation, version),
+                    id=change_id(segmentation, customer, incarnation, version),
                     source=self.source,
                     subject=customer,
                     time=utc(occasion.now_ms),
                     data=ChangeData(
-                        segmentation=self.segmentation,
+                        segmentation=segmentation,
                         customer_id=customer,
-                        origin=self._ref(int(moves.origin[at])),
-                        target=self._ref(int(moves.target[at])),
+                        origin=self._ref(segmentation, int(moves.origin[at])),
+                        target=self._target(segmentation, int(moves.target[at])),
                         reason=occasion.reason,
                         confidence=float(moves.confidence[at]),
-                        runner_up=self._ref(int(moves.runner_up[at])),
+                        runner_up=self._ref(segmentation, int(moves.runner_up[at])),
                         margin=float(moves.margin[at]),
-                        since=utc(int(profile["since_ms"])),
+                        since=utc(int(profile["since_ms"][index])),
                         version=version,
-                        model_version=model.version if model else 0,
+                        model_version=edition.version,
                         cause_event_id=occasion.causes.get(row),
                     ),
                 )
             )
         return changes
 
-    def _ref(self, number: int) -> SegmentRef | None:
+    def _ref(self, segmentation: str, number: int) -> SegmentRef | None:
         public = segment_id(number)
-        return SegmentRef(id=public, name=self._names.get(number, public)) if public else None
+        label = self._shown.get((segmentation, number))
+        return SegmentRef(id=public, name=label.name if label else public) if public else None
+
+    def _target(self, segmentation: str, number: int) -> TargetRef | None:
+        public = segment_id(number)
+        label = self._shown.get((segmentation, number), Label())
+        if public is None:
+            return None
+        return TargetRef(
+            id=public,
+            name=label.name or public,
+            landing_page=label.landing_page,
+            offer=label.offer,
+            message=label.message,
+            tags=label.tags,
+        )

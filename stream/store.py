@@ -1,35 +1,37 @@
 """What a lane keeps in Redis: its state machine, its profiles, the segments of its customers."""
 
+import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError
-
 from models.errors import ShoalError
-from models.identifiers import CustomerId, SegmentId
+from models.identifiers import CustomerId, SegmentId, segment_id
+from models.labels import Label
 from stream import scripts
+from stream.cluster import RedisClient
+from stream.deployment import require_standing
 from stream.names import Keys
-from stream.together import Together
+from stream.sender import Sender
 
 GONE_TTL_MS = 7 * 86_400_000
-SEGMENT_FIELDS = ("version", "id", "name", "confidence", "since", "previous", "model", "updated")
 UNASSIGNED = "unassigned"
-
-Command = tuple[Any, ...]
 
 
 class Outcome(StrEnum):
-    """What Redis made of a step."""
+    """What Redis made of a step.
+
+    A server that was started since the lane was claimed may have lost writes that its worker has
+    read: it takes no step before the lane is claimed again.
+    """
 
     APPLIED = "applied"
     FENCED = "epoch"
     OUT_OF_ORDER = "seq"
     ROLLED_BACK = "rolled_back"
+    RESTARTED = "restarted"
 
 
 class LaneFencedError(ShoalError):
@@ -42,11 +44,23 @@ class LaneFencedError(ShoalError):
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a lane has followed what is in force of a segmentation.
+
+    Every customer was scored by version `model` or a later one, and is shown as the edition of
+    that digest says.
+    """
+
+    model: int = 0
+    shown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LaneState:
     """A partition's state machine as a worker finds it when it claims the lane.
 
-    `next_offset` is None before the first step. `rescored` is the version of the last model
-    that every customer of the lane was scored by.
+    `next_offset` is None before the first step. `reached` says of each segmentation, by name, how
+    far all customers have followed it.
     """
 
     epoch: int
@@ -54,29 +68,37 @@ class LaneState:
     next_offset: int | None
     clock: str
     pending: bytes
-    rescored: int
+    reached: Mapping[str, Reached]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredProfile:
-    """A profile to write: empty `blob` deletes it, `due_ms` None takes it off the due set."""
+    """A profile to write, and when to look at its customer again.
+
+    An empty `blob` deletes it, None leaves it as it is; `due_ms` None takes it off the due set.
+    """
 
     customer: CustomerId
-    blob: bytes
+    blob: bytes | None
     due_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One atomic move of a lane. `sizes` says by how much each segment's count changes."""
+    """One atomic move of a lane. `sizes` says by how much each segment's count changes.
+
+    `epoch` and `owner` are those of the worker's claim. A server that has lost a claim may give
+    the same epoch to somebody else.
+    """
 
     partition: int
     epoch: int
+    owner: str
     seq: int
     next_offset: int
     clock: str
     pending: bytes
-    rescored: int
+    reached: Mapping[str, Reached]
     profiles: Sequence[StoredProfile]
     sizes: Mapping[str, int]
     ttl_ms: int
@@ -86,28 +108,61 @@ class Step:
 class SegmentRecord:
     """What a page reads of a customer; `id` None: the customer is in no segment any more."""
 
+    segmentation: str
     customer: CustomerId
     version: int
     id: SegmentId | None
-    name: str
+    label: Label
     confidence: float
     since: str
     previous: str
     model: int
     updated: str
 
-    def values(self) -> list[str | int]:
-        """Values in the order of `SEGMENT_FIELDS`."""
-        return [
-            self.version,
-            self.id or "",
-            self.name,
-            f"{self.confidence:.4f}",
-            self.since,
-            self.previous,
-            self.model,
-            self.updated,
-        ]
+    def fields(self) -> dict[str, str]:
+        """Fields of the page's hash; only the version where there is no segment."""
+        if self.id is None:
+            return {"version": str(self.version)}
+        return {
+            "version": str(self.version),
+            "id": self.id,
+            "confidence": f"{self.confidence:.4f}",
+            "since": self.since,
+            "previous": self.previous,
+            "model": str(self.model),
+            "updated": self.updated,
+            **shown_fields(self.label),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """How the segment of a customer's current version is shown from now on."""
+
+    segmentation: str
+    customer: CustomerId
+    version: int
+    label: Label
+
+
+def shown_fields(label: Label) -> dict[str, str]:
+    """What a page's hash says of a label: its name, and of what is attached what there is."""
+    attached = {
+        "landing_page": label.landing_page,
+        "offer": label.offer,
+        "message": label.message,
+        "tags": json.dumps(label.tags, ensure_ascii=False) if label.tags else "",
+    }
+    return {"name": label.name} | {name: text for name, text in attached.items() if text}
+
+
+def size_field(segmentation: str, number: int) -> str:
+    """Field that counts a segment's customers; 0 counts those without a segment.
+
+    >>> size_field("value", 3), size_field("value", 0)
+    ('value:s3', 'value:unassigned')
+    """
+    return f"{segmentation}:{segment_id(number) or UNASSIGNED}"
 
 
 class Store(Protocol):
@@ -118,7 +173,7 @@ class Store(Protocol):
     ) -> LaneState:
         """Raise the lane's epoch and take it over for `owner`.
 
-        With `unless_above`, only while nobody else did: an epoch above it that is not the
+        With `unless_above`, only while nobody else did: an epoch from there on that is not the
         owner's own (from a claim whose reply was lost) raises LaneFencedError.
         """
 
@@ -137,36 +192,59 @@ class Store(Protocol):
         Every customer who stays throughout is seen at least once.
         """
 
-    async def write_segments(self, records: Sequence[SegmentRecord], segmentation: str) -> None:
+    async def write_segments(self, records: Sequence[SegmentRecord]) -> None:
         """Write each customer's segment unless a higher version is there."""
+
+    async def show_segments(self, showings: Sequence[Showing]) -> None:
+        """Change how segments are shown, where a page still has the version that is spoken of."""
 
 
 class RedisStore:
-    """The state in Redis or Valkey."""
+    """The state in Redis or Valkey, one server or a cluster.
 
-    def __init__(self, redis: Redis, keys: Keys) -> None:
+    Parameters
+    ----------
+    replicas
+        So many replicas must have what is written before it counts.
+    layout
+        What decides on a customer's partition; a claim then raises StateLostError where the state
+        is gone, or not laid out like this any more.
+    """
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        keys: Keys,
+        *,
+        replicas: int = 0,
+        layout: Mapping[str, str] | None = None,
+    ) -> None:
         # redis-py cannot tell its types that nothing is decoded here.
         self.redis: Any = redis
         self.keys = keys
-        self._send: Together[Command, Any] = Together(self._send_all)
-        self._shas: dict[str, str] = {}
+        self._layout = layout
+        self._send = Sender(redis, replicas=replicas)
+        self._scanned: dict[int, bytes] = {}
 
     async def claim(
         self, partition: int, *, owner: str, unless_above: int | None = None
     ) -> LaneState:
         """See `Store.claim`."""
         allowed = "" if unless_above is None else unless_above
-        reply = await self._run(scripts.CLAIM, [self.keys.lane(partition)], [allowed, owner])
+        reply = await self._send.run(scripts.CLAIM, [self.keys.lane(partition)], [allowed, owner])
         if not reply[0]:
             raise LaneFencedError(partition, reply[1])
-        _, epoch, seq, next_offset, clock, pending, rescored = reply + [None] * (7 - len(reply))
+        if self._layout is not None:
+            # After the claim: whoever takes the state away from here on is noticed by the step.
+            await require_standing(self.redis, self.keys, self._layout)
+        _, epoch, seq, next_offset, clock, pending, reached = reply + [None] * (7 - len(reply))
         return LaneState(
             epoch=int(epoch),
             seq=int(seq),
             next_offset=None if next_offset is None else int(next_offset),
             clock=(clock or b"").decode(),
             pending=pending or b"",
-            rescored=int(rescored or 0),
+            reached=read_reached((reached or b"").decode()),
         )
 
     async def step(self, step: Step) -> Outcome:
@@ -179,10 +257,11 @@ class RedisStore:
             step.next_offset,
             step.clock,
             step.pending,
-            step.rescored,
+            _reached_text(step.reached),
             step.ttl_ms,
             len(prefix.encode()),
             len(step.sizes),
+            step.owner,
         ]
         for name, by in step.sizes.items():
             args += (name, by)
@@ -193,8 +272,9 @@ class RedisStore:
         ]
         for profile in step.profiles:
             names.append(prefix + profile.customer)
-            args += (profile.blob, "" if profile.due_ms is None else profile.due_ms)
-        outcome, epoch = await self._run(scripts.STEP, names, args)
+            blob = scripts.AS_IT_IS if profile.blob is None else profile.blob
+            args += (blob, "" if profile.due_ms is None else profile.due_ms)
+        outcome, epoch = await self._send.run(scripts.STEP, names, args)
         result = Outcome(outcome.decode())
         if result is Outcome.FENCED and int(epoch) < step.epoch:
             return Outcome.ROLLED_BACK
@@ -206,60 +286,72 @@ class RedisStore:
             return []
         prefix = self.keys.profile_prefix(partition)
         names = [prefix + name for name in customers]
-        found: list[bytes | None] = await self._send(("MGET", *names))
+        found: list[bytes | None] = await self._send("MGET", *names)
         return found
 
     async def due(self, partition: int, now_ms: int, limit: int) -> list[CustomerId]:
         """See `Store.due`."""
-        found = await self.redis.zrange(
-            self.keys.due(partition), "-inf", now_ms, byscore=True, offset=0, num=limit
-        )
+        key = self.keys.due(partition)
+        found = await self._send("ZRANGE", key, "-inf", now_ms, "BYSCORE", "LIMIT", 0, limit)
         return [CustomerId(name.decode()) for name in found]
 
     async def scan(self, partition: int, cursor: int, count: int) -> tuple[int, list[CustomerId]]:
         """See `Store.scan`."""
-        cursor, found = await self.redis.zscan(self.keys.due(partition), cursor, count=count)
-        return int(cursor), [CustomerId(name.decode()) for name, _ in found]
+        server = self._scanned.get(partition, b"")
+        reply = await self._send.run(
+            scripts.SCAN, [self.keys.due(partition)], [server, cursor, count]
+        )
+        self._scanned[partition], following, page = reply
+        return int(following), [CustomerId(name.decode()) for name in page[::2]]
 
-    async def write_segments(self, records: Sequence[SegmentRecord], segmentation: str) -> None:
+    async def write_segments(self, records: Sequence[SegmentRecord]) -> None:
         """See `Store.write_segments`."""
-        if not records:
+        await self._write_pages(
+            scripts.WRITE_SEGMENTS,
+            [
+                (self.keys.segment(record.customer, record.segmentation), record.fields())
+                for record in records
+            ],
+        )
+
+    async def show_segments(self, showings: Sequence[Showing]) -> None:
+        """See `Store.show_segments`."""
+        await self._write_pages(
+            scripts.SHOW_SEGMENTS,
+            [
+                (
+                    self.keys.segment(showing.customer, showing.segmentation),
+                    {"version": str(showing.version)} | shown_fields(showing.label),
+                )
+                for showing in showings
+            ],
+        )
+
+    async def _write_pages(
+        self, script: str, pages: Sequence[tuple[str, Mapping[str, str]]]
+    ) -> None:
+        if not pages:
             return
-        args: list[Any] = [GONE_TTL_MS, len(SEGMENT_FIELDS), *SEGMENT_FIELDS]
-        for record in records:
-            args += record.values()
-        names = [self.keys.segment(record.customer, segmentation) for record in records]
-        await self._run(scripts.WRITE_SEGMENTS, names, args)
+        # Pages of different customers have different slots, and a script takes keys of one.
+        shares = [[page] for page in pages] if self._send.is_cluster else [pages]
+        await asyncio.gather(*(self._write_some(script, share) for share in shares))
 
-    async def _run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        command = (len(keys), *keys, *args)
-        try:
-            return await self._send(("EVALSHA", await self._sha(script), *command))
-        except NoScriptError:  # a server that was started anew
-            self._shas.pop(script, None)
-            return await self._send(("EVALSHA", await self._sha(script), *command))
-
-    async def _sha(self, script: str) -> str:
-        if script not in self._shas:
-            sha = await self.redis.script_load(script)
-            self._shas[script] = sha.decode() if isinstance(sha, bytes) else sha
-        return self._shas[script]
-
-    async def _send_all(self, commands: Sequence[Command]) -> list[Any]:
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for command in commands:
-                pipe.execute_command(*command)
-            replies: list[Any] = await pipe.execute(raise_on_error=False)
-            return replies
+    async def _write_some(
+        self, script: str, pages: Sequence[tuple[str, Mapping[str, str]]]
+    ) -> None:
+        args: list[str | int] = [GONE_TTL_MS]
+        for _, fields in pages:
+            args.append(2 * len(fields))
+            for pair in fields.items():
+                args += pair
+        await self._send.run(script, [key for key, _ in pages], args)
 
 
-def connect(url: str, *, retries: int = 0) -> Redis:
-    """A client of Redis; lanes want one that never retries, they know what may be sent again."""
-    return Redis.from_url(
-        url,
-        decode_responses=False,
-        retry=Retry(NoBackoff(), retries),
-        socket_timeout=5,
-        socket_connect_timeout=5,
-        health_check_interval=0,
-    )
+def read_reached(text: str) -> dict[str, Reached]:
+    """How far a lane is with each segmentation, as its hash says it."""
+    parts = [entry.split(":") for entry in text.split()]
+    return {part[0]: Reached(int(part[1]), int(part[2], 16)) for part in parts}
+
+
+def _reached_text(reached: Mapping[str, Reached]) -> str:
+    return " ".join(f"{name}:{r.model}:{r.shown:x}" for name, r in reached.items())

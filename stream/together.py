@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+CANCEL_SECONDS = 1.0
+
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 
@@ -65,5 +67,8 @@ class Together(Generic[Request, Reply]):
 
 async def cancelled(task: "asyncio.Task[None]") -> None:
     """Return once a task has ended, whatever became of it; one that has not is cancelled."""
-    task.cancel()
+    while not task.done():
+        task.cancel()
+        # Before Python 3.12 asyncio.wait_for, of which redis-py makes use, can lose a cancellation.
+        await asyncio.wait([task], timeout=CANCEL_SECONDS)
     await asyncio.gather(task, return_exceptions=True)

@@ -1,5 +1,6 @@
 """The topics of a namespace: what they must look like, making them, and seeing what is there."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,15 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from config.settings import Settings
 from models.errors import ShoalError
+from stream.connections import kafka_options
 from stream.names import Topics
 from stream.reach import reach_kafka, timeout_ms
 
 RETENTION_MS = 7 * 86_400_000
+# Models are few and small, and say what became of a segment that somebody remembers.
+MODELS_RETENTION_MS = 365 * 86_400_000
 POLICY = "cleanup.policy"
+SHOWN_SECONDS = 0.02
 
 
 class TopicMismatchError(ShoalError):
@@ -80,22 +85,24 @@ class ClusterInfo:
 
 
 def topic_plan(settings: Settings) -> tuple[TopicSpec, ...]:
-    """Every topic of the namespace: events, rejected events, changes, population."""
+    """Every topic of the namespace: events, rejected events, changes, population, models."""
     topics = Topics(settings.namespace)
     # Three replicas of which two must have a record: one broker may be lost, and is not missed.
     common = {"min.insync.replicas": "2"} if settings.replication > 2 else {}  # noqa: PLR2004
     log = common | {POLICY: "delete", "retention.ms": str(RETENTION_MS)}
     latest = common | {POLICY: "compact"}
+    history = log | {"retention.ms": str(MODELS_RETENTION_MS)}
     return (
         TopicSpec(topics.events, settings.partitions, settings.replication, log),
         TopicSpec(topics.rejected, settings.partitions, settings.replication, log),
         TopicSpec(topics.changes, settings.partitions, settings.replication, log),
         TopicSpec(topics.population, 1, settings.replication, latest),
+        TopicSpec(topics.models, 1, settings.replication, history),
     )
 
 
 async def create_topics(settings: Settings) -> list[CreatedTopic]:
-    """Make the topics that are missing and compare the others with the plan.
+    """Make the topics that are missing, until Kafka shows them; compare the others with the plan.
 
     Raises
     ------
@@ -111,6 +118,8 @@ async def create_topics(settings: Settings) -> list[CreatedTopic]:
         existing = await _existing(admin, settings)
         missing = [spec for spec in plan if spec.name not in existing]
         created = await _create(admin, missing)
+        if missing:
+            await _await_shown(admin, settings)
         if len(created) < len(missing):
             await _existing(admin, settings)  # somebody else made some meanwhile: compare these
     return [CreatedTopic(spec.name, spec.partitions, spec.name in created) for spec in plan]
@@ -139,18 +148,14 @@ def mismatch(
     """What is wrong with an existing topic of `found` partitions, None if nothing is."""
     if found != spec.partitions:
         topics = Topics(settings.namespace)
-        is_population = spec.name == topics.population
-        wanted = "it must have 1" if is_population else f"settings say {spec.partitions}"
+        is_fixed = spec.name in {topics.population, topics.models}
+        wanted = "it must have 1" if is_fixed else f"settings say {spec.partitions}"
         return TopicMismatchError(
             spec.name,
             found=found,
             expected=spec.partitions,
             problem=f"topic {spec.name} has {found} partition{'s' * (found != 1)}, {wanted}",
-            action=(
-                f"run `shoal topics create` on an empty cluster, or set SHOAL_PARTITIONS={found}"
-                if spec.name == topics.events
-                else "delete this topic and run `shoal topics create`"
-            ),
+            action=_other_count(spec, found, settings),
         )
     expected = spec.config[POLICY]
     if policy is not None and policy != expected:
@@ -165,6 +170,22 @@ def mismatch(
             ),
         )
     return None
+
+
+def _other_count(spec: TopicSpec, found: int, settings: Settings) -> str:
+    ways = []
+    topics = Topics(settings.namespace)
+    if spec.name == topics.events:
+        ways.append(
+            f"set SHOAL_PARTITIONS={found}, and if events were counted under another number, run "
+            "`shoal rebuild`"
+        )
+    if found < spec.partitions:
+        ways.append(
+            f"run `kafka-topics.sh --bootstrap-server {settings.kafka} --alter --topic {spec.name} "
+            f"--partitions {spec.partitions}`"
+        )
+    return "; or ".join(ways) or "delete this topic and run `shoal topics create`"
 
 
 async def _existing(admin: AIOKafkaAdminClient, settings: Settings) -> set[str]:
@@ -196,6 +217,16 @@ async def _create(admin: AIOKafkaAdminClient, missing: Sequence[TopicSpec]) -> s
         elif error is not TopicAlreadyExistsError:
             raise TopicRefusedError(topic, reason or error.__name__)
     return created
+
+
+async def _await_shown(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    # The controller makes a topic; Kafka's brokers learn of it a moment later.
+    planned = {spec.name for spec in topic_plan(settings)}
+    async with asyncio.timeout(settings.start_timeout_seconds):
+        while True:
+            if planned <= (await _partitions(admin, settings)).keys():
+                return
+            await asyncio.sleep(SHOWN_SECONDS)
 
 
 async def _partitions(admin: AIOKafkaAdminClient, settings: Settings) -> dict[str, int]:
@@ -232,7 +263,7 @@ async def _offsets(
         return {}, {}
     parts = [TopicPartition(topic, partition) for partition in range(partitions)]
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka,
+        **kafka_options(settings),
         request_timeout_ms=timeout_ms(settings),
         enable_auto_commit=False,
     )

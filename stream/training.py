@@ -1,36 +1,39 @@
-"""The trainer's shell: profiles of the sample in, models out.
+"""The trainer's shell: profiles of the sample in, models of every segmentation out.
 
 The population topic has one partition, so Kafka gives it to one trainer and keeps the others as
-stand-bys. A trainer reads it from the start and needs no state of its own; the epoch that it
-takes on assignment fences whoever trained before.
+stand-bys. A trainer reads it from the start and needs no state of its own; the epochs that it
+takes on assignment fence whoever trained before.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from time import monotonic, perf_counter
 from typing import TypeVar
 
 from faust.types import TP
 from redis.exceptions import RedisError
 
 from config.segmentation import SegmentationConfig
+from models.errors import ShoalError
 from models.identifiers import CustomerId
 from models.profiles import ProfileSchema, UnknownProfileError
-from models.snapshots import Snapshot
-from models.trainer import Trainer
 from stream import metrics
-from stream.cards import segment_cards
-from stream.catalogue import EVERYBODY_PPM, Catalogue, StaleTrainerError
+from stream.cards import Cards
+from stream.catalogue import Catalogue, StaleTrainerError
+from stream.labels import Labels
+from stream.model_line import ModelLine
+from stream.names import Topics
+from stream.publisher import Publisher
 from stream.transport import BatchingApp, BatchingConsumer, RecordBatch, crash_on_error
+from stream.waiting import waiting
 
 log = logging.getLogger(__name__)
 
-OUTGROWN = 1.5
 STALE_REST_SECONDS = 15.0
 LONGEST_PAUSE_SECONDS = 5.0
 
 Answer = TypeVar("Answer")
+Lines = tuple[ModelLine, ...]
 
 
 class Training:
@@ -40,55 +43,66 @@ class Training:
         self,
         app: BatchingApp,
         *,
-        topic: str,
+        topics: Topics,
         catalogue: Catalogue,
+        labels: Labels,
+        cards: Cards,
         segmentation: SegmentationConfig,
         schema: ProfileSchema,
         wall_ms: Callable[[], int],
         is_live: bool,
     ) -> None:
         self._app = app
-        self._topic = topic
+        self._topics = topics
         self._catalogue = catalogue
+        self._labels = labels
+        self._cards = cards
         self._config = segmentation
         self._schema = schema
         self._wall_ms = wall_ms
         self._is_live = is_live
-        self._trainer: Trainer | None = None
-        self._epoch = 0
+        self._lines: Lines = ()
         self._seeks = -1
         self._offset = 0
-        self._published_at = -float("inf")
-        self._unpublished: Snapshot | None = None
         self._claiming: asyncio.Task[None] | None = None
+        self._stands_by = False
+        # Nobody touches a trainer while a thread trains it.
+        self._at_work = asyncio.Lock()
 
     @property
     def is_ready(self) -> bool:
-        """Whether this trainer is the one that publishes."""
-        return self._trainer is not None
+        """Whether this trainer is the one that publishes, or stands by for it."""
+        return self._stands_by or bool(self._lines)
 
     async def take(self, batches: AsyncIterable[RecordBatch]) -> None:
         """The agent: learn from each batch of profiles."""
         async for batch in batches:
-            if self._trainer is None or batch.seeks != self._seeks:
-                continue
-            try:
-                await self._learn(self._trainer, batch)
-            except Exception as error:
-                # Faust would go on with the next batch, and this one would never be learned.
-                await self._app.crash(error)
-                raise
-            self._offset = batch.records[-1].offset + 1
+            async with self._at_work:
+                if not self._lines or batch.seeks != self._seeks:
+                    continue
+                try:
+                    await self._learn(self._lines, batch)
+                except ShoalError as error:
+                    self._end(error)
+                    continue
+                except Exception as error:
+                    # Faust would go on with the next batch, and this one would never be learned.
+                    await self._app.crash(error)
+                    raise
+                self._offset = batch.records[-1].offset + 1
 
     async def assign(self, assigned: Iterable[TP]) -> None:
         """Become the trainer, or a stand-by."""
         await self.quiesce()
-        if any(tp.topic == self._topic for tp in assigned):
+        if any(tp.topic == self._topics.population for tp in assigned):
             self._begin()
+        else:
+            self._stands_by = True
 
     async def quiesce(self) -> None:
         """Stop publishing."""
-        self._trainer = None
+        self._stands_by = False
+        self._lines = ()
         if self._claiming:
             self._claiming.cancel()
             await asyncio.gather(self._claiming, return_exceptions=True)
@@ -98,33 +112,42 @@ class Training:
         self._claiming = asyncio.create_task(self._claim(rest_seconds), name="trainer-claim")
         self._claiming.add_done_callback(crash_on_error(self._app))
 
+    def _end(self, error: ShoalError) -> None:
+        # Nothing is published any more while the process ends.
+        self._lines = ()
+        self._app.end(error)
+
     async def _claim(self, rest_seconds: float) -> None:
         await asyncio.sleep(rest_seconds)
-        self._unpublished = None
-        self._epoch = await until_redis_answers(
-            lambda: self._catalogue.claim_training(self._config.name)
-        )
-        trainer = await until_redis_answers(self._restore)
+        lines = self._make_lines()
+        for line in lines:
+            await until_redis_answers(line.begin)
         consumer = self._app.consumer
         assert isinstance(consumer, BatchingConsumer)  # noqa: S101 - our transport made it
         self._offset = 0
-        self._seeks = await consumer.seek_lane(TP(self._topic, 0), 0)
-        self._trainer = trainer
-        log.info("training, epoch %d", self._epoch)
+        self._seeks = await consumer.seek_lane(TP(self._topics.population, 0), 0)
+        self._lines = lines
+        log.info("training, %s", ", ".join(f"{x.name} in epoch {x.epoch}" for x in lines))
 
-    async def _restore(self) -> Trainer:
-        trainer = Trainer(self._schema, self._config.training(), seed=self._config.model.seed)
-        version = await self._catalogue.model_version(self._config.name)
-        if version:
-            blob = await self._catalogue.model(version, self._config.name)
-            trainer.resume(Snapshot.from_json(blob or b""))
-        return trainer
+    def _make_lines(self) -> Lines:
+        publisher = Publisher(self._app.producer, self._topics)
+        return tuple(
+            ModelLine(
+                grouping,
+                self._config,
+                catalogue=self._catalogue,
+                labels=self._labels,
+                publisher=publisher,
+                source=f"/{self._topics.namespace}/trainer",
+            )
+            for grouping in self._config.groupings(self._schema)
+        )
 
-    async def _learn(self, trainer: Trainer, batch: RecordBatch) -> None:
+    async def _learn(self, lines: Lines, batch: RecordBatch) -> None:
         latest: dict[CustomerId, bytes | None] = {
             CustomerId(record.key.decode()): record.value or None for record in batch.records
         }
-        trainer.forget([name for name, blob in latest.items() if blob is None])
+        gone = [name for name, blob in latest.items() if blob is None]
         known = {name: blob for name, blob in latest.items() if blob is not None}
         try:
             rows = self._schema.decode(list(known.values()))
@@ -134,71 +157,54 @@ class Training:
             for schema_id, layout in layouts.items():
                 self._schema.learn_layout(schema_id, layout)
             rows = self._schema.decode(list(known.values()))
-        trainer.observe(list(known), rows)
+        for line in lines:
+            line.trainer.forget(gone)
+            line.trainer.observe(list(known), rows)
         metrics.TRAINER_UPDATES.inc(len(known))
 
     async def work(self) -> None:
-        """Timer: publish when that is worthwhile, and tell how far the sample is."""
-        trainer = self._trainer
-        if trainer is None:
-            return
+        """Timer: publish what is worthwhile, and tell how far the sample is."""
+        lines = self._lines
         try:
-            wall_ms = self._wall_ms()
-            now_ms = wall_ms if self._is_live else trainer.latest_ms
-            is_time = monotonic() - self._published_at >= self._pause(trainer)
-            if self._unpublished is None and is_time and trainer.due(now_ms):
-                self._unpublished = self._train(trainer, now_ms, wall_ms)
-            if self._unpublished is not None:
-                await self._publish(self._unpublished)
-                self._unpublished = None
-            metrics.TRAINER_CUSTOMERS.set(trainer.customers)
-            await self._catalogue.report_training(
-                self._config.name,
-                customers=trainer.customers,
-                needed=trainer.needed,
-                sampled_ppm=round(trainer.threshold * EVERYBODY_PPM),
-                offset=self._offset,
-            )
+            for line in lines:
+                await self._work_on(line, lines)
+            for line in lines:
+                if self._lines is lines:
+                    await line.announce()
         except StaleTrainerError as error:
-            if self._trainer is not trainer:
+            if self._lines is not lines:
                 return  # taken away meanwhile
             # Still assigned, so either Kafka has not told us yet, or Redis came back older.
             log.warning("%s; resting", error)
-            self._trainer = None
+            self._lines = ()
             self._begin(rest_seconds=STALE_REST_SECONDS)
         except (RedisError, OSError, TimeoutError) as error:
             metrics.REDIS_ERRORS.inc()
             log.warning("Redis does not answer: %s", error)
+        except ShoalError as error:
+            self._end(error)
 
-    def _pause(self, trainer: Trainer) -> float:
-        """Seconds between models; a sample that has outgrown its model is not kept waiting."""
-        pause = self._config.model.publish_every_seconds
-        before = trainer.snapshot
-        is_outgrown = before is not None and trainer.customers >= OUTGROWN * before.customers
-        return pause / 10 if is_outgrown else pause
+    async def refresh_cards(self) -> None:
+        """Timer: show what operators and events say since the models were published."""
+        try:
+            for line in self._lines:
+                await self._cards.refresh(line.name)
+        except (RedisError, OSError, TimeoutError) as error:
+            metrics.REDIS_ERRORS.inc()
+            log.warning("Redis does not answer: %s", error)
 
-    def _train(self, trainer: Trainer, now_ms: int, wall_ms: int) -> Snapshot:
-        started = perf_counter()
-        snapshot = trainer.train(now_ms=now_ms, created_ms=wall_ms, epoch=self._epoch)
-        metrics.TRAINING_SECONDS.observe(perf_counter() - started)
-        return snapshot
-
-    async def _publish(self, snapshot: Snapshot) -> None:
-        await self._catalogue.publish_model(
-            snapshot.to_json(),
-            version=snapshot.version,
-            epoch=self._epoch,
-            segments=segment_cards(snapshot, self._schema),
-            segmentation=self._config.name,
-        )
-        self._published_at = monotonic()
-        metrics.MODELS_PUBLISHED.inc()
-        log.info(
-            "model %d of %d customers: %s",
-            snapshot.version,
-            snapshot.customers,
-            ", ".join(f"{s.name} ({s.share:.0%})" for s in snapshot.segments),
-        )
+    async def _work_on(self, line: ModelLine, lines: Lines) -> None:
+        wall_ms = self._wall_ms()
+        await line.follow()
+        async with self._at_work:
+            if self._lines is not lines:
+                return
+            now_ms = wall_ms if self._is_live else line.trainer.latest_ms
+            if line.is_free():
+                await line.train(now_ms, wall_ms)
+        if self._lines is lines:
+            await line.publish()
+            await line.report(self._offset)
 
 
 async def until_redis_answers(ask: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -210,6 +216,6 @@ async def until_redis_answers(ask: Callable[[], Awaitable[Answer]]) -> Answer:
         except (RedisError, OSError, TimeoutError) as error:
             metrics.REDIS_ERRORS.inc()
             log.warning("the trainer waits for Redis: %r", error)
-            await asyncio.sleep(pause)
-            metrics.WAITING_SECONDS.labels(server="redis").inc(pause)
+            with waiting("redis"):
+                await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

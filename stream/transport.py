@@ -10,6 +10,7 @@ The seams are underscored: faust-streaming 0.15.3 and aiokafka 0.14.0 are pinned
 
 import asyncio
 import logging
+import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, ConsumerMessage, Message
 from faust.types.transports import ConsumerT, ProducerT, TransportT
 
+from models.errors import ShoalError
 from stream import metrics
 
 log = logging.getLogger(__name__)
@@ -38,16 +40,26 @@ Send = Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """Records of one partition, and the offset that the consumer read on from."""
+
+    records: list[ConsumerRecord]
+    read_from: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordBatch:
     """Records of one partition, fetched together, in order.
 
     `seeks` tells under which position of the consumer they were fetched: whoever sought the
-    partition since must not use them.
+    partition since must not use them. `read_from` is the offset that the consumer read on from: if
+    the first record is beyond it, the log holds none between.
     """
 
     partition: int
     records: list[ConsumerRecord]
     seeks: int
+    read_from: int
 
 
 class BatchSchema(faust.Schema[Any, Any]):
@@ -63,7 +75,20 @@ class BatchSchema(faust.Schema[Any, Any]):
 
 
 class BatchingConsumerThread(driver.AIOKafkaConsumerThread):
-    """aiokafka's consumer in its own thread; a refused commit is no reason to die."""
+    """aiokafka's consumer in its own thread; a refused commit is no reason to die.
+
+    It keeps its own account of where each partition is read. Faust may drop what it fetched, or
+    give a fetch up at a rebalance that goes on in here: only what was read on from a known offset
+    can tell a hole in the log from a lost batch.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read_to: dict[TP | TopicPartition, int] = {}
+
+    async def _seek_wait(self, consumer: AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
+        self._read_to |= partitions
+        await super()._seek_wait(consumer, partitions)
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -74,20 +99,32 @@ class BatchingConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._client.send = paced(consumer._client.send)  # noqa: SLF001
         return consumer
 
-    async def _fetch_records(
+    async def _fetch_records(  # type: ignore[override]  # only our consumer receives it
         self,
         consumer: AIOKafkaConsumer,
         active_partitions: set[TP],
         timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
         max_records: int | None = None,
-    ) -> dict[TopicPartition, list[ConsumerRecord]]:
+    ) -> dict[TopicPartition, Fetched]:
         """At most `max_records` of each partition: Faust's limit starves all but the first."""
-        found = dict(
-            await super()._fetch_records(consumer, active_partitions, timeout, max_records)
-        )
+        found = await self._take(consumer, active_partitions, timeout, max_records)
         if found:
             for tp in active_partitions - found.keys():
-                found.update(await super()._fetch_records(consumer, {tp}, 0, max_records))
+                found |= await self._take(consumer, {tp}, 0, max_records)
+        return found
+
+    async def _take(
+        self,
+        consumer: AIOKafkaConsumer,
+        partitions: set[TP],
+        timeout: float | None,  # noqa: ASYNC109 - Faust's signature
+        max_records: int | None,
+    ) -> dict[TopicPartition, Fetched]:
+        taken = await super()._fetch_records(consumer, partitions, timeout, max_records)
+        found = {}
+        for tp, records in taken.items():
+            found[tp] = Fetched(records, self._read_to.get(tp, records[0].offset))
+            self._read_to[tp] = records[-1].offset + 1
         return found
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
@@ -132,11 +169,26 @@ def paced(send: Send) -> Send:
     return send_paced
 
 
+class NothingRead(dict[TP, int | None]):
+    """In place of Faust's account of what was read, below which it drops messages in silence.
+
+    Faust writes a batch down only once it is delivered. A lane that got it may have sought back by
+    then, and all that it sought for would be dropped.
+    """
+
+    def __missing__(self, tp: TP) -> None:
+        """Nothing was read of any partition."""
+
+    def __setitem__(self, tp: TP, offset: int | None) -> None:
+        """Forget it."""
+
+
 class BatchingConsumer(driver.Consumer):
     """Yields one message per fetched batch of a partition."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._read_offset = NothingRead()
         self._seeks: defaultdict[TP, int] = defaultdict(int)
         self._sought: dict[TP, int] = {}
 
@@ -160,12 +212,12 @@ class BatchingConsumer(driver.Consumer):
         records, _ = await self._wait_next_records(timeout)
         if not records or self.should_stop:
             return
-        for aiokafka_tp, batch in records.items():
-            tp = ensure_TP(aiokafka_tp)
+        for aiokafka_tp, fetched in records.items():
+            tp, batch = ensure_TP(aiokafka_tp), cast("Fetched", fetched)
             fetched_under = seeks.get(tp, 0)
             sought = self._seeks[tp] != fetched_under
             if sought or not self.flow_active or self.app.consumer_generation_id != generation:
-                await self._put_back(tp, self._sought[tp] if sought else batch[0].offset)
+                await self._put_back(tp, self._sought[tp] if sought else batch.records[0].offset)
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             yield tp, self._batch_message(tp, batch, fetched_under)
@@ -175,8 +227,9 @@ class BatchingConsumer(driver.Consumer):
         if tp in self.assignment():
             await self.seek_wait({tp: offset})
 
-    def _batch_message(self, tp: TP, batch: list[ConsumerRecord], seeks: int) -> ConsumerMessage:
-        last = batch[-1]
+    def _batch_message(self, tp: TP, fetched: Fetched, seeks: int) -> ConsumerMessage:
+        batch = RecordBatch(tp.partition, fetched.records, seeks, fetched.read_from)
+        last = batch.records[-1]
         return ConsumerMessage(
             tp.topic,
             tp.partition,
@@ -185,7 +238,7 @@ class BatchingConsumer(driver.Consumer):
             last.timestamp_type,
             [],
             None,
-            cast("Any", RecordBatch(tp.partition, batch, seeks)),
+            cast("Any", batch),
             None,
             0,
             0,
@@ -237,6 +290,13 @@ class BatchingApp(faust.App):
     """
 
     quiesce: Callable[[], Awaitable[None]] | None = None
+    ended_by: ShoalError | None = None
+
+    def end(self, error: ShoalError) -> None:
+        """Stop in good order, for a reason that a person must see to."""
+        if self.ended_by is None:
+            self.ended_by = error
+            signal.raise_signal(signal.SIGTERM)
 
     def _new_transport(self) -> TransportT:
         return BatchingTransport(self.conf.broker, self, loop=self.loop)
@@ -249,11 +309,16 @@ class BatchingApp(faust.App):
 def crash_on_error(app: BatchingApp) -> Callable[[asyncio.Task[None]], None]:
     """Callback for a task whose failure must not be passed over.
 
-    The process ends, and a successor goes on from what is durable.
+    The process ends, and a successor goes on from what is durable. What Shoal itself raises is a
+    fault of something outside, and needs no traceback.
     """
 
     def ended(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, ShoalError):
+            app.end(error)
+        else:
             log.critical("%s failed", task.get_name(), exc_info=error)
             _crashes.add(asyncio.ensure_future(app.crash(error)))
 

@@ -3,20 +3,29 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
-from time import monotonic, time
+from dataclasses import replace
+from time import time
+from typing import get_args
 
 from faust.types import TP
 from redis.exceptions import RedisError
 
 from config.settings import Settings
+from models.calendar import hours_of
+from models.editions import Edition, Editions
+from models.formats import FutureFormatError
+from models.segmentation import Segmentation
 from models.snapshots import Snapshot, SnapshotError
 from stream import metrics
 from stream.catalogue import Catalogue
-from stream.lanes import Lane, LaneLimits
+from stream.changes import Reason
+from stream.labels import Labels
+from stream.lanes import IDLE_SECONDS, Lane, LaneLimits
 from stream.names import Topics
 from stream.publisher import Publisher
 from stream.steps import Scored, StepMaker, Taking
 from stream.store import RedisStore
+from stream.tastes import TasteCollector
 from stream.together import Together
 from stream.transport import (
     QUIESCE_SECONDS,
@@ -32,8 +41,8 @@ log = logging.getLogger(__name__)
 COMMIT_SECONDS = 1.0
 COMMIT_PATIENCE_SECONDS = 2.0
 MODEL_SECONDS = 0.5
-REDIS_LOST_SECONDS = 2.0
 SCORE_LINGER_SECONDS = 0.002
+LIVE_SWEEP_SECONDS = 10.0
 
 
 def wall_ms() -> int:
@@ -63,13 +72,18 @@ class FaustPosition:
         tp = TP(self._topic, partition)
         return int((await self._consumer.earliest_offsets(tp))[tp])
 
-    def lag(self, partition: int, next_offset: int) -> int | None:
-        """See `Position.lag`."""
+    async def latest(self, partition: int) -> int:
+        """See `Position.latest`."""
+        tp = TP(self._topic, partition)
+        return int((await self._consumer.highwaters(tp))[tp])
+
+    def end(self, partition: int) -> int | None:
+        """See `Position.end`."""
         try:
-            highwater = self._consumer.highwater(TP(self._topic, partition))
+            end: int | None = self._consumer.highwater(TP(self._topic, partition))
         except (AssertionError, AttributeError, KeyError):
-            return None  # aiokafka knows no highwater before its first fetch
-        return None if highwater is None else max(highwater - next_offset, 0)
+            return None  # aiokafka knows no end before its first fetch
+        return end
 
     async def commit(self, offsets: dict[int, int]) -> None:
         """Tell Kafka how far the lanes are; a Kafka that does not listen is told the next time."""
@@ -93,15 +107,19 @@ class Worker:
         settings: Settings,
         store: RedisStore,
         catalogue: Catalogue,
+        labels: Labels,
+        tastes: TasteCollector,
         maker: StepMaker,
         clock_ms: Callable[[], int] = wall_ms,
     ) -> None:
-        self.model: Snapshot | None = None
+        self.editions: Editions = maker.nothing_yet
         self.lanes: dict[int, Lane] = {}
         self._app = app
         self._settings = settings
         self._store = store
         self._catalogue = catalogue
+        self._labels = labels
+        self._tastes = tastes
         self._maker = maker
         self._clock_ms = clock_ms
         self._topics = Topics(settings.namespace)
@@ -110,18 +128,19 @@ class Worker:
         self._score: Together[Taking, Scored] = Together(
             self._score_all, linger_seconds=SCORE_LINGER_SECONDS
         )
-        self._redis_answered = monotonic()
-        self._known_version = 0
+        self._is_assigned = False
+        for segmentation in maker.segmentations:
+            for reason in get_args(Reason):
+                metrics.SEGMENT_CHANGES.labels(segmentation=segmentation.name, reason=reason)
+        self._seen: dict[str, int] = {}
 
     @property
     def is_ready(self) -> bool:
-        """Whether partitions are assigned, all their lanes are served, and Redis answers."""
-        claimed = all(lane.is_serving for lane in self.lanes.values())
-        return bool(self.lanes) and claimed and self._redis_lost_seconds < REDIS_LOST_SECONDS
+        """Whether Kafka has said which partitions are this worker's, and all are served.
 
-    @property
-    def _redis_lost_seconds(self) -> float:
-        return monotonic() - self._redis_answered
+        Who got none stands by for them, and is ready. During a rebalance nobody is.
+        """
+        return self._is_assigned and all(lane.is_serving for lane in self.lanes.values())
 
     async def take(self, batches: AsyncIterable[RecordBatch]) -> None:
         """The agent: hand each batch to its lane; a full lane holds the others back."""
@@ -139,10 +158,12 @@ class Worker:
             task = asyncio.create_task(lane.run(), name=f"lane-{partition}")
             task.add_done_callback(crash_on_error(self._app))
             self._tasks[partition] = task
+        self._is_assigned = True
         metrics.PARTITIONS_ASSIGNED.set(len(partitions))
 
     async def quiesce(self) -> None:
         """Let the steps in flight end and tell Kafka how far the lanes are."""
+        self._is_assigned = False
         lanes, self.lanes = self.lanes, {}
         tasks, self._tasks = self._tasks, {}
         metrics.PARTITIONS_ASSIGNED.set(0)
@@ -159,19 +180,35 @@ class Worker:
             maker=self._maker,
             publisher=Publisher(self._app.producer, self._topics),
             position=self._position,
-            model=lambda: self.model,
+            editions=lambda: self.editions,
             score=self._score,
             limits=LaneLimits(
                 batch_events=settings.batch_events,
                 cache_profiles=max(settings.cache_profiles // count, 1),
                 sweep_customers_per_second=settings.sweep_customers_per_second / count,
                 fenced_pause_seconds=1.5 * settings.session_timeout_seconds,
+                # A replay has long stretches of time in a second.
+                sweep_every_seconds=LIVE_SWEEP_SECONDS if self._maker.is_live else IDLE_SECONDS,
             ),
             wall_ms=self._clock_ms,
         )
 
     async def _score_all(self, takings: Sequence[Taking]) -> list[Scored]:
-        return self._maker.events(takings, self.model)
+        scored = self._maker.events(takings, self.editions)
+        for taking, made in zip(takings, scored, strict=True):
+            self._taste(taking, made)
+        return scored
+
+    def _taste(self, taking: Taking, made: Scored) -> None:
+        batch, columns = taking.batch, taking.batch.columns
+        self._tastes.add(
+            made.rows["segment"][columns.customer],
+            category_event=columns.category_event,
+            categories=batch.category_names,
+            channels=batch.channels,
+            hours=hours_of(columns.time_ms, self._maker.schema.timezone),
+            now_ms=taking.now_ms,
+        )
 
     async def commit_offsets(self) -> None:
         """Timer: tell Kafka how far the lanes are, for lag and tools."""
@@ -187,36 +224,51 @@ class Worker:
             await self._position.commit(offsets)
 
     async def refresh(self) -> None:
-        """Timer: take over a newer model, and see whether Redis answers."""
+        """Timer: take over newer models and labels, and tell how things stand."""
         try:
-            version = await self._catalogue.model_version(self._maker.segmentation)
-            self._redis_answered = monotonic()
-            if version > self._known_version:
-                await self._load_model(version)
-                self._known_version = version
+            self.editions = tuple([await self._newest(edition) for edition in self.editions])
             await self._learn_layouts()
             await self._count_customers()
+            if self._tastes.is_due:
+                await self._tastes.flush()
         except (RedisError, OSError, TimeoutError) as error:
             metrics.REDIS_ERRORS.inc()
             log.warning("Redis does not answer: %s", error)
         self._observe()
 
-    async def _load_model(self, version: int) -> None:
-        blob = await self._catalogue.model(version, self._maker.segmentation)
+    async def _newest(self, edition: Edition) -> Edition:
+        name = edition.segmentation.name
+        version = await self._catalogue.model_version(name)
+        if version > self._seen.get(name, 0):
+            model = await self._load_model(version, edition.segmentation)
+            self._seen[name] = version
+            edition = replace(edition, model=model or edition.model)
+        if await self._labels.revision(name) != edition.labels.revision:
+            edition = replace(edition, labels=await self._labels.load(name))
+        return edition
+
+    async def _load_model(self, version: int, segmentation: Segmentation) -> Snapshot | None:
+        blob = await self._catalogue.model(version, segmentation.name)
         try:
             model = Snapshot.from_json(blob or b"")
+        except FutureFormatError as error:
+            self._app.end(error)
+            return None
         except SnapshotError as error:
-            log.error("model %d: %s", version, error)  # noqa: TRY400 - the message says it all
-            return
-        if model.feature_names != self._maker.schema.names:
+            log.error("%s model %d: %s", segmentation.name, version, error)  # noqa: TRY400 - the message says it all
+            return None
+        if model.feature_names != segmentation.names:
             log.error(
-                "model %d measures other features than this worker's segmentation.yaml: "
+                "%s model %d measures other features than this worker's segmentation.yaml: "
                 "start the trainer with the same file",
-                version,
+                *(segmentation.name, version),
             )
-            return
-        self.model = model
-        log.info("model %d is in force: %d segments", version, len(model.segments))
+            return None
+        log.info(
+            "%s model %d is in force: %d segments",
+            *(segmentation.name, version, len(model.segments)),
+        )
+        return model
 
     async def _learn_layouts(self) -> None:
         """Make profiles readable that a worker with another configuration has stored since."""
@@ -224,19 +276,26 @@ class Worker:
             self._maker.schema.learn_layout(schema_id, layout)
 
     async def _count_customers(self) -> None:
-        counts = await self._catalogue.sizes(list(self.lanes))
         metrics.CUSTOMERS.clear()
-        for segment, count in counts.items():
-            metrics.CUSTOMERS.labels(segment=segment).set(count)
+        for segmentation in self._maker.segmentations:
+            counts = await self._catalogue.sizes(list(self.lanes), segmentation.name)
+            for segment, count in counts.items():
+                metrics.CUSTOMERS.labels(segmentation=segmentation.name, segment=segment).set(count)
 
     def _observe(self) -> None:
         metrics.PROFILES_CACHED.set(sum(len(lane.cache) for lane in self.lanes.values()))
         metrics.PARTITION_LAG.clear()
         for partition, lane in self.lanes.items():
             if lane.next_offset is not None:
-                lag = self._position.lag(partition, lane.next_offset)
-                if lag is not None:
+                end = self._position.end(partition)
+                if end is not None:
+                    lag = max(end - lane.next_offset, 0)
                     metrics.PARTITION_LAG.labels(partition=str(partition)).set(lag)
-        if self.model:
-            metrics.MODEL_VERSION.set(self.model.version)
-            metrics.MODEL_AGE_SECONDS.set((self._clock_ms() - self.model.created_ms) / 1000)
+        for edition in self.editions:
+            if edition.model:
+                name, age_ms = (
+                    edition.segmentation.name,
+                    self._clock_ms() - edition.model.created_ms,
+                )
+                metrics.MODEL_VERSION.labels(segmentation=name).set(edition.version)
+                metrics.MODEL_AGE_SECONDS.labels(segmentation=name).set(age_ms / 1000)
