@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-EXTRAS := embedded,parquet,completejourney,dev
+EXTRAS := embedded,parquet,completejourney,bench,dev
 SOURCE ?= simulator
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test test-kafka faults fuzz lint format bench quality clean
 
 help:  ## What can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 setup: $(INSTALLED)  ## Make .venv and install Shoal with everything it needs
 
@@ -27,6 +27,15 @@ demo: $(INSTALLED)  ## Run everything here; bounded with EVENTS=5000 (one line o
 test: lint  ## Linters, types and all tests
 	@$(BIN)/python -m pytest
 
+test-kafka: $(INSTALLED)  ## The integration tests on Apache Kafka; needs Java 17 and Maven
+	@$(BIN)/python -m pytest tests/integration --kafka apache
+
+faults: $(INSTALLED)  ## Everything dies under load, and nothing is lost; an hour, Java 17 and Maven
+	@$(BIN)/python -m tests.faults
+
+fuzz: $(INSTALLED)  ## A million damaged events: each is read or rejected, and costs little
+	@$(BIN)/python -m tests.fuzz
+
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -40,5 +49,8 @@ format: $(INSTALLED)  ## Format the code
 bench: $(INSTALLED)  ## Throughput, latency and memory on this machine
 	@$(BIN)/python -m bench.throughput
 
+quality: $(INSTALLED)  ## How good the segments are: a table, and plots in build/quality
+	@$(BIN)/python -m bench.quality
+
 clean:  ## Remove what make made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info tests/target

@@ -9,6 +9,7 @@ from random import Random
 from aiokafka import AIOKafkaProducer
 
 from config.settings import Settings
+from stream.connections import kafka_options
 from stream.names import Topics
 from stream.partitions import partitioner
 from stream.replay import Producer, feed
@@ -108,7 +109,7 @@ async def send_evenly(
 
 def _producer(settings: Settings, *, linger_ms: int) -> AIOKafkaProducer:
     return AIOKafkaProducer(
-        bootstrap_servers=settings.kafka,
+        **kafka_options(settings),
         acks="all",
         enable_idempotence=True,
         linger_ms=linger_ms,

@@ -9,12 +9,38 @@ from hypothesis import settings as hypothesis_settings
 from redis.asyncio import Redis
 
 from config.settings import Settings
+from stream.connections import connect_node
 from stream.embedded import EmbeddedKafka, EmbeddedRedis
-from stream.store import connect
+from stream.server_process import EmbeddedError, EmbeddedServer
+from tests.apache_kafka import ApacheKafka, KafkaKind, java_with_kafka
 
 # A loaded machine is no fault of an example.
 hypothesis_settings.register_profile("shoal", deadline=None)
 hypothesis_settings.load_profile("shoal")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kafka",
+        choices=["embedded", "apache"],
+        default="embedded",
+        help="the broker to test with; apache needs Java 17 and Maven",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--kafka") == "apache":
+        try:
+            java_with_kafka()
+        except EmbeddedError as error:
+            raise pytest.UsageError(str(error)) from None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--kafka") != "apache":
+        for item in items:
+            if item.get_closest_marker("apache"):
+                item.add_marker(pytest.mark.skip(reason="about Apache Kafka: make test-kafka"))
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +50,16 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
-    with EmbeddedKafka(tmp_path_factory.mktemp("kafka")) as server:
+def kafka_kind(pytestconfig: pytest.Config) -> KafkaKind:
+    """The broker that --kafka names, for tests that start one of their own."""
+    return ApacheKafka if pytestconfig.getoption("--kafka") == "apache" else EmbeddedKafka
+
+
+@pytest.fixture(scope="session")
+def kafka(
+    kafka_kind: KafkaKind, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedServer]:
+    with kafka_kind(tmp_path_factory.mktemp("kafka")) as server:
         yield server
 
 
@@ -41,7 +75,7 @@ def namespace() -> str:
 
 
 @pytest.fixture
-def settings(kafka: EmbeddedKafka, redis_server: EmbeddedRedis, namespace: str) -> Settings:
+def settings(kafka: EmbeddedServer, redis_server: EmbeddedRedis, namespace: str) -> Settings:
     return Settings(
         kafka=kafka.address,
         redis=redis_server.url,
@@ -54,6 +88,6 @@ def settings(kafka: EmbeddedKafka, redis_server: EmbeddedRedis, namespace: str) 
 
 @pytest.fixture
 async def redis(redis_server: EmbeddedRedis) -> AsyncIterator[Redis]:
-    client = connect(redis_server.url)
+    client = connect_node(Settings(redis=redis_server.url))
     yield client
     await client.aclose()

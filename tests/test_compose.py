@@ -200,7 +200,7 @@ def test_containers_reach_kafka_and_redis_by_the_names_and_ports_that_these_have
 
 def test_programs_on_the_host_reach_kafka_and_redis_by_the_defaults() -> None:
     assert Settings.model_fields["kafka"].default == advertised("kafka")["OUTSIDE"]
-    assert Settings.model_fields["redis"].default.startswith("redis://127.0.0.1:6379")
+    assert str(Settings.model_fields["redis"].default).startswith("redis://127.0.0.1:6379")
 
 
 def test_metrics_are_exposed_on_the_ports_of_the_settings() -> None:

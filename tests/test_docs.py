@@ -45,6 +45,8 @@ def shown(default: object) -> str:
         return ""
     if default is None or default == {}:
         return "none"
+    if isinstance(default, dict):
+        return ", ".join(f"`{name}`" for name in default)
     if isinstance(default, Path):
         return f"`{default.relative_to(ROOT)}`"
     return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
@@ -75,10 +77,10 @@ def test_every_key_of_the_segmentation_file_is_listed_with_its_default() -> None
 
 
 def test_every_metric_is_explained_with_its_labels_and_no_other() -> None:
-    explained = re.findall(r"`(shoal_\w+)(?:{(\w+)})?`", section(OPERATIONS, "Metrics"))
+    explained = re.findall(r"`(shoal_\w+)(?:{([\w, ]+)})?`", section(OPERATIONS, "Metrics"))
     told: dict[str, list[str]] = {}
-    for name, label in explained:
-        told.setdefault(name, []).extend([label] if label else [])
+    for name, labels in explained:
+        told.setdefault(name, []).extend(labels.split(", ") if labels else [])
     assert len(METRICS) > 20
     assert told == dict(map(described, METRICS))
 
@@ -139,9 +141,10 @@ def test_every_redis_key_is_listed_and_no_other() -> None:
         "segmentation": "<segmentation>",
         "partition": "<partition>",
         "version": "<version>",
+        "kind": "<kind>",
     }
     known = set()
-    for name in vars(Keys).keys() - {"namespace", "profile_prefix"}:
+    for name in vars(Keys).keys() - {"namespace", "profile_prefix", "lanes", "profiles", "place"}:
         if not name.startswith("_"):
             made = getattr(keys, name)
             wanted = [] if isinstance(made, str) else inspect.signature(made).parameters

@@ -22,13 +22,7 @@ def shoal(settings: Settings, tmp_path: Path) -> Run:
 
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         plain = {k: v for k, v in os.environ.items() if not k.startswith("SHOAL_")}
-        ours = {
-            "SHOAL_KAFKA": settings.kafka,
-            "SHOAL_REDIS": settings.redis,
-            "SHOAL_NAMESPACE": settings.namespace,
-            "SHOAL_PARTITIONS": str(settings.partitions),
-            "SHOAL_START_TIMEOUT_SECONDS": "2",
-        }
+        ours = settings.environment() | {"SHOAL_START_TIMEOUT_SECONDS": "2"}
         return subprocess.run(  # noqa: S603 - our own command
             [sys.executable, "-m", "stream.cli", *arguments],
             env=plain | ours | variables,
@@ -119,7 +113,7 @@ def test_the_faust_command_refuses_the_same_way(settings: Settings, tmp_path: Pa
     plain = {k: v for k, v in os.environ.items() if not k.startswith("SHOAL_")}
     result = subprocess.run(
         [sys.executable, "-m", "faust", "-A", "stream.app", "worker"],
-        env=plain | variables | {"SHOAL_REDIS": settings.redis, "SHOAL_METRICS_PORT": "0"},
+        env=plain | variables | {"SHOAL_REDIS": settings.redis_url(), "SHOAL_METRICS_PORT": "0"},
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -150,7 +144,7 @@ def test_segments_and_customers_before_anything_happened(shoal: Run) -> None:
 
 def test_the_schemas_are_json_schemas(shoal: Run) -> None:
     both = json.loads(shoal("schema").stdout)
-    assert set(both) == {"event", "change"}
+    assert set(both) == {"event", "change", "model"}
     for schema in both.values():
         jsonschema.Draft202012Validator.check_schema(schema)
 

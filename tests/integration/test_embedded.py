@@ -20,7 +20,9 @@ from stream import server_process
 from stream.embedded import EmbeddedError, EmbeddedKafka, EmbeddedRedis, _executable, free_port
 from stream.server_process import EmbeddedServer, PortTakenError
 from stream.topics import create_topics, describe
+from tests.apache_kafka import ApacheKafka
 
+KINDS = [EmbeddedKafka, EmbeddedRedis, pytest.param(ApacheKafka, marks=pytest.mark.apache)]
 PARENT = """
 import asyncio, subprocess, sys
 from pathlib import Path
@@ -64,6 +66,24 @@ def test_redis_keeps_what_it_has_acknowledged_through_a_kill(tmp_path: Path) -> 
         assert server.pid not in {first, None}
 
 
+def test_a_frozen_server_answers_nobody_until_it_is_thawed(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        waiting = redis.Redis(host="127.0.0.1", port=server.port, socket_timeout=0.2)
+        server.freeze()
+        with pytest.raises(redis.TimeoutError):
+            waiting.ping()
+        server.thaw()
+        assert waiting.ping()
+        waiting.close()
+
+
+def test_a_frozen_server_can_be_stopped(tmp_path: Path) -> None:
+    server = EmbeddedRedis(tmp_path).start()
+    server.freeze()
+    server.stop()
+    assert server.pid is None
+
+
 def test_redis_runs_as_strict_durability_asks(redis_server: EmbeddedRedis) -> None:
     with client(redis_server) as asking:
         found = asking.config_get("append*", "maxmemory-policy", "save", "bind")
@@ -105,7 +125,7 @@ async def test_the_cluster_id_of_the_embedded_kafka_tells_nothing(tmp_path: Path
         assert await cluster_id(one) == await cluster_id(two)
 
 
-@pytest.mark.parametrize("kind", [EmbeddedKafka, EmbeddedRedis])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_runs_is_not_started_twice(
     kind: type[EmbeddedServer], tmp_path: Path
 ) -> None:
@@ -114,7 +134,7 @@ def test_a_server_that_runs_is_not_started_twice(
         assert server.start().pid == first
 
 
-@pytest.mark.parametrize("kind", [EmbeddedKafka, EmbeddedRedis])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_server_is_stopped_when_its_block_fails(
     kind: type[EmbeddedServer], tmp_path: Path
 ) -> None:
@@ -130,7 +150,7 @@ def test_a_server_is_stopped_when_its_block_fails(
         os.kill(pids[0], 0)
 
 
-@pytest.mark.parametrize("kind", [EmbeddedKafka, EmbeddedRedis])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_signal_to_our_terminal_does_not_reach_a_server(
     kind: type[EmbeddedServer], tmp_path: Path
 ) -> None:
@@ -139,7 +159,7 @@ def test_a_signal_to_our_terminal_does_not_reach_a_server(
         assert os.getpgid(server.pid) == server.pid != os.getpgid(0)
 
 
-@pytest.mark.parametrize("kind", [EmbeddedKafka, EmbeddedRedis])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_given_port_that_is_taken_is_refused(
     kind: type[EmbeddedServer],
     redis_server: EmbeddedRedis,
@@ -154,7 +174,7 @@ def test_a_given_port_that_is_taken_is_refused(
     assert server.pid is None
 
 
-@pytest.mark.parametrize("kind", [EmbeddedKafka, EmbeddedRedis])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_port_that_its_like_took_since_it_was_chosen_is_replaced(
     kind: type[EmbeddedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

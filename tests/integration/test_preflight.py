@@ -6,17 +6,20 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from redis.asyncio import Redis
 
+from config.redis_url import RedisUrl
 from config.settings import Settings
+from models.formats import FORMAT
 from stream.catalogue import Catalogue
+from stream.connections import connect_node, kafka_options
 from stream.embedded import EmbeddedRedis, free_port
 from stream.names import Keys, Topics
 from stream.preflight import Finding, PreflightError, check, require, require_topics
 from stream.reach import reach_kafka
-from stream.store import RedisStore, Step, connect
+from stream.store import RedisStore, Step
 from stream.topics import create_topics
 
 SECRET = "hunter2"  # noqa: S105 - of a server that lives for one test
@@ -32,14 +35,14 @@ async def ready(settings: Settings) -> Settings:
 async def own(tmp_path: Path) -> AsyncIterator[Redis]:
     """A Redis whose configuration a test may spoil."""
     with EmbeddedRedis(tmp_path) as server:
-        client = connect(server.url)
+        client = connect_node(Settings(redis=server.url))
         yield client
         await client.aclose()
 
 
 def with_redis(settings: Settings, client: Redis, user: str = "") -> Settings:
     port = client.connection_pool.connection_kwargs["port"]
-    return settings.model_copy(update={"redis": f"redis://{user}127.0.0.1:{port}/0"})
+    return settings.model_copy(update={"redis": RedisUrl(f"redis://{user}127.0.0.1:{port}/0")})
 
 
 def one(findings: list[Finding], name: str) -> Finding:
@@ -65,11 +68,12 @@ async def begin_lane(redis: Redis, namespace: str, partition: int, next_offset: 
         Step(
             partition=partition,
             epoch=state.epoch,
+            owner="w",
             seq=state.seq,
             next_offset=next_offset,
             clock="",
             pending=b"",
-            rescored=0,
+            reached={},
             profiles=[],
             sizes={},
             ttl_ms=1000,
@@ -78,12 +82,24 @@ async def begin_lane(redis: Redis, namespace: str, partition: int, next_offset: 
 
 
 async def produce(settings: Settings, partition: int, count: int) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka)
+    producer = AIOKafkaProducer(**kafka_options(settings))
     await producer.start()
     topic = Topics(settings.namespace).events
     for _ in range(count):
         await producer.send_and_wait(topic, b"event", partition=partition)
     await producer.stop()
+
+
+async def commit(settings: Settings, partition: int, offset: int) -> None:
+    topics = Topics(settings.namespace)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka, group_id=topics.worker_group, enable_auto_commit=False
+    )
+    await consumer.start()
+    part = TopicPartition(topics.events, partition)
+    consumer.assign([part])
+    await consumer.commit({part: offset})
+    await consumer.stop()
 
 
 async def test_with_everything_in_place_all_findings_are_good(ready: Settings) -> None:
@@ -98,7 +114,7 @@ async def test_the_first_start_is_remembered_and_the_second_finds_it(
 ) -> None:
     await require(ready)
     stored = await redis.hgetall(Keys(ready.namespace).deployment)
-    assert stored.keys() == {b"cluster_id", b"partitions", b"partitioner"}
+    assert stored.keys() == {b"cluster_id", b"partitions", b"partitioner", b"format"}
     assert (stored[b"partitions"], stored[b"partitioner"]) == (b"4", b"murmur2")
     await require(ready)
     assert "belongs to this Kafka" in one(await check(ready), "state").detail
@@ -128,7 +144,10 @@ async def test_a_dead_broker_is_named(ready: Settings) -> None:
 async def test_a_dead_redis_is_named(ready: Settings) -> None:
     port = free_port()
     away = ready.model_copy(
-        update={"redis": f"redis://u:{SECRET}@127.0.0.1:{port}/3", "start_timeout_seconds": 0.3}
+        update={
+            "redis": RedisUrl(f"redis://u:{SECRET}@127.0.0.1:{port}/3"),
+            "start_timeout_seconds": 0.3,
+        }
     )
     assert await refusal(away) == (
         f"Redis does not answer at redis://127.0.0.1:{port}/3: start it, or set SHOAL_REDIS"
@@ -150,7 +169,9 @@ async def test_missing_topics_name_the_command_that_makes_them(settings: Setting
 async def test_another_partition_count_is_refused(ready: Settings) -> None:
     assert await refusal(ready.model_copy(update={"partitions": 8})) == (
         f"topic {ready.namespace}.events has 4 partitions, settings say 8: "
-        "run `shoal topics create` on an empty cluster, or set SHOAL_PARTITIONS=4"
+        "set SHOAL_PARTITIONS=4, and if events were counted under another number, "
+        f"run `shoal rebuild`; or run `kafka-topics.sh --bootstrap-server {ready.kafka} --alter "
+        f"--topic {ready.namespace}.events --partitions 8`"
     )
 
 
@@ -210,14 +231,21 @@ async def test_a_read_only_redis_is_refused(ready: Settings, own: Redis) -> None
     assert "set SHOAL_REDIS to the primary" in line
 
 
-@pytest.mark.parametrize("user", ["", ":wrong-hunter2@", "nobody:wrong-hunter2@"])
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        ("", "asks for a password: set SHOAL_REDIS_PASSWORD"),
+        (":wrong-hunter2@", "refuses the user or the password: correct SHOAL_REDIS_USERNAME"),
+        ("nobody:wrong-hunter2@", "refuses the user or the password: correct SHOAL_REDIS_USERNAME"),
+    ],
+)
 async def test_a_wrong_password_is_refused_at_once_and_not_shown(
-    ready: Settings, own: Redis, user: str
+    ready: Settings, own: Redis, user: str, said: str
 ) -> None:
     await own.config_set("requirepass", SECRET)
     async with asyncio.timeout(5):
         line = await refusal(with_redis(ready, own, user))
-    assert "refuses the user or the password: correct SHOAL_REDIS" in line
+    assert said in line
     assert SECRET not in line
 
 
@@ -233,18 +261,20 @@ async def test_the_state_of_another_cluster_is_refused(ready: Settings, redis: R
     await redis.hset(Keys(ready.namespace).deployment, "cluster_id", "elsewhere")
     line = await refusal(ready)
     assert "Redis holds the state of another Kafka cluster (elsewhere, not " in line
-    assert "begin anew: under another SHOAL_NAMESPACE, or after deleting the keys" in line
-    assert f"{ready.namespace}:* in Redis" in line
+    assert line.endswith(": set SHOAL_KAFKA to that cluster, or run `shoal rebuild`")
 
 
 @pytest.mark.parametrize(
     ("name", "value", "way_out"),
     [
-        ("partitions", "8", "partitions 8, settings say 4: set SHOAL_PARTITIONS=8, or begin anew"),
+        ("partitions", "8", "partitions 8, settings say 4: run `shoal rebuild`"),
         (
             "partitioner",
             "crc32",
-            "partitioner crc32, settings say murmur2: set SHOAL_PARTITIONER=crc32, or begin anew",
+            (
+                "partitioner crc32, settings say murmur2: "
+                "set SHOAL_PARTITIONER=crc32, or run `shoal rebuild`"
+            ),
         ),
     ],
 )
@@ -253,7 +283,27 @@ async def test_state_that_was_partitioned_otherwise_is_refused(
 ) -> None:
     await require(ready)
     await redis.hset(Keys(ready.namespace).deployment, name, value)
-    assert f"Redis holds the state of {way_out}" in await refusal(ready)
+    assert await refusal(ready) == f"Redis holds the state of {way_out}"
+
+
+async def test_the_state_of_a_newer_version_is_refused(ready: Settings, redis: Redis) -> None:
+    await require(ready)
+    await redis.hset(Keys(ready.namespace).deployment, "format", FORMAT + 1)
+    assert await refusal(ready) == (
+        f"the state in Redis has format {FORMAT + 1}, this Shoal reads {FORMAT}: "
+        "run the version that wrote it, or a newer one"
+    )
+
+
+async def test_a_newer_version_shuts_older_ones_out(
+    ready: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await require(ready)
+    for module in ("stream.preflight", "stream.deployment"):
+        monkeypatch.setattr(f"{module}.FORMAT", FORMAT + 1)
+    await require(ready)
+    monkeypatch.undo()
+    assert f"has format {FORMAT + 1}" in await refusal(ready)
 
 
 async def test_beginning_anew_under_another_namespace_works(ready: Settings, redis: Redis) -> None:
@@ -263,11 +313,25 @@ async def test_beginning_anew_under_another_namespace_works(ready: Settings, red
     await require(fresh)
 
 
-async def test_beginning_anew_after_deleting_the_keys_works(ready: Settings, redis: Redis) -> None:
-    await redis.hset(Keys(ready.namespace).deployment, "cluster_id", "elsewhere")
-    await begin_lane(redis, ready.namespace, 1, 99)
-    await redis.delete(*[key async for key in redis.scan_iter(f"{ready.namespace}:*")])
+async def test_an_empty_redis_is_refused_once_events_were_counted(
+    ready: Settings, redis: Redis
+) -> None:
+    await produce(ready, partition=2, count=3)
     await require(ready)
+    await commit(ready, 2, 3)
+    await require(ready)
+    await redis.delete(*[key async for key in redis.scan_iter(f"{ready.namespace}:*")])
+    assert await refusal(ready) == (
+        f"Redis holds no state of namespace {ready.namespace}, but Kafka says that 3 events were "
+        "counted: restore Redis, or run `shoal rebuild`"
+    )
+
+
+async def test_a_rebuild_that_has_not_ended_is_refused(ready: Settings, redis: Redis) -> None:
+    await redis.hset(Keys(ready.namespace).deployment, "rebuilding", "somebody")
+    assert await refusal(ready) == (
+        f"the state of namespace {ready.namespace} is being rebuilt: finish `shoal rebuild`"
+    )
 
 
 async def test_of_two_that_start_at_once_with_other_settings_one_is_refused(
@@ -289,7 +353,7 @@ async def test_a_lane_beyond_the_end_of_the_log_is_refused(ready: Settings, redi
         f"Redis has counted partition 2 of {ready.namespace}.events up to offset 4, "
         "but it ends at 3" in line
     )
-    assert "begin anew: under another SHOAL_NAMESPACE" in line
+    assert line.endswith(": run `shoal rebuild`")
 
 
 async def test_a_lane_at_the_end_of_the_log_is_good(ready: Settings, redis: Redis) -> None:

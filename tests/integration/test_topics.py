@@ -9,7 +9,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from config.settings import Settings
-from stream.embedded import EmbeddedKafka, free_port
+from stream.connections import kafka_options
+from stream.embedded import free_port
 from stream.reach import UnreachableError, reach_kafka
 from stream.topics import (
     CreatedTopic,
@@ -20,13 +21,19 @@ from stream.topics import (
     describe,
     topic_plan,
 )
+from tests.apache_kafka import KafkaKind
 
 
 async def make(settings: Settings, name: str, partitions: int, **config: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    admin = AIOKafkaAdminClient(**kafka_options(settings))
     await admin.start()
     configs = {key.replace("_", "."): value for key, value in config.items()}
     await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
+    async with asyncio.timeout(10):
+        while True:
+            if name in await admin.list_topics():
+                break
+            await asyncio.sleep(0.02)
     await admin.close()
 
 
@@ -37,9 +44,11 @@ def test_every_topic_is_planned_with_its_partitions_and_its_clean_up() -> None:
         "shop.events.rejected": (8, "delete"),
         "shop.segment-changes": (8, "delete"),
         "shop.population": (1, "compact"),
+        "shop.models": (1, "delete"),
     }
     kept = {spec.config["retention.ms"] for spec in plan if spec.partitions > 1}
     assert kept == {str(7 * 24 * 3600 * 1000)}
+    assert plan[-1].config["retention.ms"] == str(365 * 24 * 3600 * 1000)
     assert {spec.replication for spec in plan} == {2}
 
 
@@ -79,6 +88,7 @@ async def test_only_what_is_missing_is_created(settings: Settings) -> None:
         ".events.rejected": True,
         ".segment-changes": True,
         ".population": False,
+        ".models": True,
     }
 
 
@@ -109,16 +119,21 @@ async def test_an_event_topic_with_other_partitions_is_refused_and_nothing_is_cr
     error = caught.value
     assert str(error) == (
         f"topic {events} has 1 partition, settings say 4: "
-        "run `shoal topics create` on an empty cluster, or set SHOAL_PARTITIONS=1"
+        "set SHOAL_PARTITIONS=1, and if events were counted under another number, "
+        f"run `shoal rebuild`; or run `kafka-topics.sh --bootstrap-server {settings.kafka} --alter "
+        f"--topic {events} --partitions 4`"
     )
     assert (error.topic, error.found, error.expected) == (events, 1, 4)
     assert set((await describe(settings)).partitions) == {events}
 
 
-async def test_a_population_topic_must_have_one_partition(settings: Settings) -> None:
-    population = f"{settings.namespace}.population"
-    await make(settings, population, 3, cleanup_policy="compact")
-    message = f"topic {population} has 3 partitions, it must have 1: delete this topic and run"
+@pytest.mark.parametrize(("name", "policy"), [("population", "compact"), ("models", "delete")])
+async def test_a_topic_of_one_partition_must_have_one(
+    settings: Settings, name: str, policy: str
+) -> None:
+    topic = f"{settings.namespace}.{name}"
+    await make(settings, topic, 3, cleanup_policy=policy)
+    message = f"topic {topic} has 3 partitions, it must have 1: delete this topic and run"
     with pytest.raises(TopicMismatchError, match=message):
         await create_topics(settings)
 
@@ -148,7 +163,7 @@ async def test_describing_what_does_not_exist_creates_nothing(settings: Settings
 
 async def test_offsets_are_those_of_the_event_topic(settings: Settings) -> None:
     await create_topics(settings)
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka)
+    producer = AIOKafkaProducer(**kafka_options(settings))
     await producer.start()
     for _ in range(3):
         await producer.send_and_wait(f"{settings.namespace}.events", b"event", partition=2)
@@ -200,10 +215,10 @@ async def test_a_port_where_nobody_speaks_kafka_is_given_up_in_time(settings: Se
 
 
 async def test_a_broker_that_is_still_starting_is_waited_for(
-    settings: Settings, tmp_path: Path
+    settings: Settings, kafka_kind: KafkaKind, tmp_path: Path
 ) -> None:
-    server = EmbeddedKafka(tmp_path, port=free_port())
-    later = settings.model_copy(update={"kafka": server.address, "start_timeout_seconds": 20.0})
+    server = kafka_kind(tmp_path, port=free_port())
+    later = settings.model_copy(update={"kafka": server.address, "start_timeout_seconds": 60.0})
     describing = asyncio.create_task(describe(later))
     try:
         await asyncio.to_thread(server.start)
@@ -213,9 +228,9 @@ async def test_a_broker_that_is_still_starting_is_waited_for(
 
 
 async def test_a_broker_that_goes_away_while_it_is_asked_is_named(
-    settings: Settings, tmp_path: Path
+    settings: Settings, kafka_kind: KafkaKind, tmp_path: Path
 ) -> None:
-    with EmbeddedKafka(tmp_path) as server:
+    with kafka_kind(tmp_path) as server:
         dying = settings.model_copy(update={"kafka": server.address, "start_timeout_seconds": 1.0})
 
         async def ask() -> None:

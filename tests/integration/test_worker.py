@@ -13,17 +13,18 @@ import jsonschema
 import pytest
 from redis.asyncio import Redis
 
+from config.redis_url import RedisUrl
 from config.segmentation import load_segmentation
 from config.settings import Settings
 from models.identifiers import CustomerId
 from stream.changes import change_schema
+from stream.connections import connect_redis
 from stream.embedded import EmbeddedRedis, free_port
 from stream.feeding import feed_source
 from stream.names import Keys
 from stream.observer import Observer
 from stream.processes import Processes
 from stream.sources import SourceEvent
-from stream.store import connect
 from stream.topics import create_topics
 
 pytestmark = pytest.mark.slow
@@ -105,12 +106,26 @@ async def until(condition: Callable[[], Awaitable[bool]], processes: Processes) 
             await asyncio.sleep(0.02)
 
 
+async def until_shared(processes: Processes) -> None:
+    """Wait until two workers, one and two, own two partitions each."""
+
+    async def is_shared() -> bool:
+        owned = [
+            (await processes.scrape(name)).total("shoal_partitions_assigned")
+            for name in ("one", "two")
+        ]
+        return owned == [2, 2]
+
+    await processes.until_ready()
+    await until(is_shared, processes)
+
+
 async def counted(settings: Settings) -> dict[str, tuple[float, float, float]]:
     """Orders, views and money of each customer, as their profiles in Redis say."""
     schema = load_segmentation(settings.segmentation).profile_schema()
     keys = Keys(settings.namespace)
     found: dict[str, tuple[float, float, float]] = {}
-    redis: Any = connect(settings.redis)
+    redis: Any = connect_redis(settings)
     try:
         for partition in range(settings.partitions):
             prefix = keys.profile_prefix(partition)
@@ -165,16 +180,7 @@ async def test_two_workers_share_the_partitions(counting: Settings, tmp_path: Pa
     async with running(counting, tmp_path) as processes, Observer(counting) as observer:
         processes.start_worker("one", free_port())
         processes.start_worker("two", free_port())
-
-        async def both_own_some() -> bool:
-            owned = [
-                (await processes.scrape(name)).total("shoal_partitions_assigned")
-                for name in ("one", "two")
-            ]
-            return sorted(owned) == [2, 2]
-
-        await processes.until_ready()
-        await until(both_own_some, processes)
+        await until_shared(processes)
         await feed_source(shop, counting)
 
         async def is_done() -> bool:
@@ -208,10 +214,37 @@ async def test_a_worker_that_is_killed_goes_on_where_it_was(
         assert await counted(counting) == shop.truth()
 
 
+@pytest.mark.apache
+async def test_a_dynamic_worker_that_is_killed_is_inherited_from(
+    counting: Settings, tmp_path: Path
+) -> None:
+    shop = Shop(6_000)
+    quick = counting.model_copy(update={"session_timeout_seconds": 6.0})
+    async with running(quick, tmp_path) as processes, Observer(quick) as observer:
+        processes.start_worker("one", free_port(), static=False)
+        processes.start_worker("two", free_port(), static=False)
+        await until_shared(processes)
+        feeding = asyncio.create_task(feed_source(shop, quick, wait=_slowly))
+
+        async def is_under_way() -> bool:
+            return await observer.handled() > 1_500
+
+        await until(is_under_way, processes)
+        processes.kill("one")
+        await feeding
+
+        async def is_done() -> bool:
+            return await observer.handled() == 6_000
+
+        await until(is_done, processes)
+        assert (await processes.scrape("two")).total("shoal_partitions_assigned") == 4
+        assert await counted(quick) == shop.truth()
+
+
 async def test_a_redis_that_is_killed_is_waited_for(counting: Settings, tmp_path: Path) -> None:
     shop = Shop(6_000)
     with EmbeddedRedis(tmp_path / "redis") as server:
-        own = counting.model_copy(update={"redis": server.url})
+        own = counting.model_copy(update={"redis": RedisUrl(server.url)})
         async with running(own, tmp_path) as processes, Observer(own) as observer:
             port = free_port()
             processes.start_worker("worker", port)

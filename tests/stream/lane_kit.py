@@ -11,10 +11,13 @@ import numpy as np
 from aiokafka import ConsumerRecord
 
 from models.accumulators import update
+from models.editions import Edition, Editions
 from models.features import Feature, Kind, Selector
 from models.identifiers import CustomerId
+from models.labels import NO_LABELS, LabelBook
 from models.profiles import DAY_MS, ProfileSchema
 from models.scaling import Scaler
+from models.segmentation import Segmentation
 from models.snapshots import Segment, Snapshot
 from stream.batches import Reading, Rejection, read_batch
 from stream.lanes import Lane, LaneLimits
@@ -32,12 +35,13 @@ SCHEMA = ProfileSchema(
         Feature("recency", Kind.RECENCY, ORDERS, scale="linear", cap_days=365),
     )
 )
+SEGMENTATION = Segmentation("default", SCHEMA, SCHEMA.features)
 
 
 def maker(*, is_live: bool = False, partition: int = 0) -> StepMaker:
     return StepMaker(
         schema=SCHEMA,
-        segmentation="default",
+        segmentations=(SEGMENTATION,),
         source="/test/worker",
         reading=Reading(Money("EUR"), dict(SCHEMA.types), lambda _: partition, correct_skew=False),
         expire_after_ms=100 * DAY_MS,
@@ -111,6 +115,7 @@ class MemoryKafka:
     sampled: dict[CustomerId, bytes | None] = field(default_factory=dict)
     sought: list[int] = field(default_factory=list)
     fail: Callable[[], None] | None = None
+    log_end: int = 1_000_000
 
     async def changes(self, changes: Sequence[tuple[CustomerId, bytes]]) -> None:
         if self.fail:
@@ -130,12 +135,16 @@ class MemoryKafka:
     async def earliest(self, partition: int) -> int:  # noqa: ARG002 - one partition
         return 0
 
-    def lag(self, partition: int, next_offset: int) -> int | None:  # noqa: ARG002 - not known here
+    async def latest(self, partition: int) -> int:  # noqa: ARG002 - one partition
+        return self.log_end
+
+    def end(self, partition: int) -> int | None:  # noqa: ARG002 - not known here
         return None
 
-    def batch(self, *records: ConsumerRecord) -> RecordBatch:
+    def batch(self, *records: ConsumerRecord, read_from: int | None = None) -> RecordBatch:
         """Records as the consumer hands them over after its last seek."""
-        return RecordBatch(0, list(records), len(self.sought))
+        read = records[0].offset if read_from is None else read_from
+        return RecordBatch(0, list(records), len(self.sought), read)
 
     def events(self) -> list[dict[str, Any]]:
         """The changes, read."""
@@ -149,7 +158,12 @@ class Kit:
     store: Store
     kafka: MemoryKafka = field(default_factory=MemoryKafka)
     model: Snapshot | None = None
+    labels: LabelBook = NO_LABELS
     wall_ms: int = START_MS
+
+    @property
+    def editions(self) -> Editions:
+        return (Edition(SEGMENTATION, self.model, self.labels),)
 
     def lane(
         self, step_maker: StepMaker | None = None, *, fenced_pause_seconds: float = 0.01
@@ -160,7 +174,7 @@ class Kit:
             maker=step_maker or maker(),
             publisher=self.kafka,
             position=self.kafka,
-            model=lambda: self.model,
+            editions=lambda: self.editions,
             score=self._score(step_maker or maker()),
             limits=LaneLimits(
                 batch_events=100,
@@ -173,7 +187,7 @@ class Kit:
 
     def _score(self, step_maker: StepMaker) -> Callable[[Taking], Awaitable[Scored]]:
         async def score(taking: Taking) -> Scored:
-            (scored,) = step_maker.events([taking], self.model)
+            (scored,) = step_maker.events([taking], self.editions)
             return scored
 
         return score

@@ -9,8 +9,11 @@ import xxhash
 from aiokafka import ConsumerRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 
+from models.attributes import code_of
 from models.columns import EventColumns
+from models.features import Attribute, Form
 from models.identifiers import CustomerId
 from stream.batches import EventBatch, Reading, read_batch
 from stream.events import Reason
@@ -74,6 +77,27 @@ def test_an_event_becomes_one_element_of_each_array() -> None:
     assert columns.offset.tolist() == [17, 18]
     assert columns.category_event.tolist() == [0, 0]
     assert columns.category.tolist() == [xxhash.xxh3_64_intdigest(c) for c in (b"tea", b"cake")]
+
+
+def test_names_channels_and_traits_stand_beside_the_arrays() -> None:
+    attributes = (Attribute("age", Form.NUMBER), Attribute("address.city", Form.TEXT))
+    sent = [
+        event("ann", 1, properties={"channel": "web", "category": "tea"}),
+        event("ann", 2, type="identify", traits={"address": {"city": "Oslo"}, "age": 42}),
+        b"{",
+        event("bob", 3, properties={"products": [{"category": "tea"}, {"category": "cake"}]}),
+        event("bob", 4, context={"channel": "store", "traits": {"age": None, "city": "Rome"}}),
+    ]
+    batch = read(
+        *(record(at, value) for at, value in enumerate(sent)),
+        reading=replace(READING, attributes=attributes),
+    )
+    assert batch.channels == ["web", None, None, "store"]
+    assert batch.category_names == ["tea", "tea", "cake"]
+    assert batch.columns.category_event.tolist() == [0, 2, 2]
+    assert batch.columns.attribute_event.tolist() == [1, 1, 3]
+    assert batch.columns.attribute.tolist() == [0, 1, 0]
+    assert_array_equal(batch.columns.attribute_value, [42.0, code_of("oslo"), np.nan])
 
 
 def test_what_cannot_be_read_is_set_aside_in_order_and_counts_nobody() -> None:

@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +16,7 @@ from stream.changes import (
     ChangeData,
     Reason,
     SegmentRef,
+    TargetRef,
     change_bytes,
     change_id,
     change_schema,
@@ -25,7 +26,6 @@ from stream.changes import (
     unpack,
     utc,
 )
-from stream.store import SEGMENT_FIELDS
 
 SCHEMA = change_schema()
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
@@ -35,6 +35,12 @@ IN_2200_MS = 7_258_118_400_000
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 CUSTOMERS = TEXT.filter(len).map(CustomerId)
 REFS = st.builds(SegmentRef, id=st.integers(1, 99).map(lambda n: SegmentId(f"s{n}")), name=TEXT)
+TARGETS = st.builds(
+    TargetRef,
+    id=st.integers(1, 99).map(lambda n: SegmentId(f"s{n}")),
+    **dict.fromkeys(("name", "landing_page", "offer", "message"), TEXT),
+    tags=st.lists(TEXT, max_size=3).map(tuple),
+)
 MOMENTS = st.integers(0, LAST_MS).map(utc)
 
 
@@ -50,7 +56,7 @@ def changes(draw: st.DrawFn) -> Change:
             segmentation=draw(TEXT),
             customer_id=customer,
             origin=draw(st.none() | REFS),
-            target=draw(st.none() | REFS),
+            target=draw(st.none() | TARGETS),
             reason=draw(st.sampled_from(get_args(Reason))),
             confidence=draw(st.floats(0, 1)),
             runner_up=draw(st.none() | REFS),
@@ -63,7 +69,7 @@ def changes(draw: st.DrawFn) -> Change:
     )
 
 
-def change(target: SegmentRef | None = None, origin: SegmentRef | None = None) -> Change:
+def change(target: TargetRef | None = None, origin: SegmentRef | None = None) -> Change:
     return Change(
         id="1",
         source="/shoal/worker",
@@ -90,6 +96,10 @@ def ref(number: int, name: str) -> SegmentRef:
     return SegmentRef(id=SegmentId(f"s{number}"), name=name)
 
 
+def target(number: int, name: str, **attached: Any) -> TargetRef:
+    return TargetRef(id=SegmentId(f"s{number}"), name=name, **attached)
+
+
 @given(changes())
 @settings(deadline=None)
 def test_every_change_keeps_its_contract_and_reads_back(made: Change) -> None:
@@ -101,7 +111,7 @@ def test_every_change_keeps_its_contract_and_reads_back(made: Change) -> None:
 
 def test_the_contract_is_a_sound_schema_that_refuses_what_is_no_change() -> None:
     Draft202012Validator.check_schema(SCHEMA)
-    told = json.loads(change_bytes(change(ref(1, "One"))))
+    told = json.loads(change_bytes(change(target(1, "One"))))
     assert VALIDATOR.is_valid(told)
     for wrong in (
         told | {"specversion": "0.3"},
@@ -116,7 +126,7 @@ def test_the_contract_is_a_sound_schema_that_refuses_what_is_no_change() -> None
 
 
 def test_a_change_has_the_attributes_of_a_cloud_event_and_says_from_and_to() -> None:
-    told = json.loads(change_bytes(change(ref(2, "Two"), ref(1, "One"))))
+    told = json.loads(change_bytes(change(target(2, "Two"), ref(1, "One"))))
     assert set(told) == {
         *("specversion", "id", "source", "type", "subject", "time"),
         *("datacontenttype", "dataschema", "data"),
@@ -124,7 +134,14 @@ def test_a_change_has_the_attributes_of_a_cloud_event_and_says_from_and_to() -> 
     assert told["type"] == "shoal.segment.changed.v1"
     assert told["time"] == "2017-07-14T02:40:00.500000Z"
     assert told["data"]["from"] == {"id": "s1", "name": "One"}
-    assert told["data"]["to"] == {"id": "s2", "name": "Two"}
+    assert told["data"]["to"] == {
+        "id": "s2",
+        "name": "Two",
+        "landing_page": "",
+        "offer": "",
+        "message": "",
+        "tags": [],
+    }
     assert "origin" not in told["data"]
 
 
@@ -177,10 +194,10 @@ def test_what_was_packed_is_unpacked_byte_for_byte(made: list[Change]) -> None:
 
 @pytest.mark.parametrize("name", ["two\nlines", "\r\n", "Größe", "\u2028", "🐟", '"', "\\n", ""])
 def test_a_change_is_one_line_whatever_a_segment_is_called(name: str) -> None:
-    told = change_bytes(change(ref(1, name)))
+    told = change_bytes(change(target(1, name)))
     assert b"\n" not in told
     (back,) = unpack(pack([told]))
-    assert Change.model_validate_json(back).data.target == ref(1, name)
+    assert Change.model_validate_json(back).data.target == target(1, name)
 
 
 def test_nothing_pending_is_no_change() -> None:
@@ -188,24 +205,36 @@ def test_nothing_pending_is_no_change() -> None:
 
 
 def test_a_page_reads_where_a_customer_is_and_came_from() -> None:
-    record = segment_record(change(ref(2, "Two"), ref(1, "One")))
-    assert dict(zip(SEGMENT_FIELDS, record.values(), strict=True)) == {
-        "version": 3,
+    record = segment_record(change(target(2, "Two"), ref(1, "One")))
+    assert record.fields() == {
+        "version": "3",
         "id": "s2",
         "name": "Two",
         "confidence": "0.2500",
         "since": "2017-07-14T02:40:00.000Z",
         "previous": "s1",
-        "model": 7,
+        "model": "7",
         "updated": "2017-07-14T02:40:00.500Z",
     }
-    assert record.customer == "ann"
+    assert (record.segmentation, record.customer) == ("default", "ann")
+
+
+def test_what_operators_attached_travels_with_the_change_to_its_page() -> None:
+    attached = {"landing_page": "/tea", "offer": "-10 %", "message": "Hello", "tags": ("a", "b")}
+    record = segment_record(change(target(2, "Tea lovers", **attached)))
+    assert record.fields().items() >= {
+        ("name", "Tea lovers"),
+        ("landing_page", "/tea"),
+        ("offer", "-10 %"),
+        ("message", "Hello"),
+        ("tags", '["a", "b"]'),
+    }
 
 
 def test_a_page_of_who_is_in_no_segment_has_none() -> None:
     record = segment_record(change(None, ref(1, "One")))
-    assert (record.id, record.name, record.previous) == (None, "", "s1")
-    assert segment_record(change(ref(1, "One"))).previous == ""
+    assert record.fields() == {"version": "3"}
+    assert segment_record(change(target(1, "One"))).previous == ""
 
 
 @given(changes())

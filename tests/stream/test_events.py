@@ -202,5 +202,41 @@ def test_a_key_is_utf_8_and_may_be_missing() -> None:
 
 
 def test_what_is_not_read_may_be_anything() -> None:
-    unread = {"context": [NAN], "traits": {"x": NAN}, "properties": {"sizes": [NAN, True]}}
+    unread = {"context": [NAN], "extra": {"x": NAN}, "properties": {"sizes": [NAN, True]}}
     assert read(event(**unread)) == read(event())
+
+
+@pytest.mark.parametrize(
+    ("fields", "traits"),
+    [
+        ({"traits": {"age": 30, "x": NAN}}, {"age": 30}),
+        ({"type": "product_viewed", "context": {"traits": {"age": 30}}}, {"age": 30}),
+        ({"traits": {"age": 30}, "context": {"traits": {"age": 31}}}, {"age": 30}),
+        ({"traits": {}, "context": {"traits": {"age": 31}}}, {}),
+        ({"traits": None, "context": {"traits": [1]}}, None),
+        ({"context": "web"}, None),
+    ],
+)
+def test_traits_are_the_events_else_those_of_its_context(
+    fields: dict[str, Any], traits: dict[str, Any] | None
+) -> None:
+    found = read(event(**fields)).traits
+    assert (found and {"age": found["age"]}) == traits
+
+
+@pytest.mark.parametrize(
+    ("fields", "channel"),
+    [
+        ({}, None),
+        ({"properties": {"channel": " web "}}, "web"),
+        ({"properties": {"channel": 7}}, "7"),
+        ({"properties": {"channel": " "}, "context": {"channel": "app"}}, None),
+        ({"context": {"channel": "app"}}, "app"),
+        ({"context": {"channel": ["app"]}}, None),
+        ({"properties": {"channel": "x" * 99}}, "x" * 64),
+    ],
+)
+def test_a_channel_is_the_events_else_that_of_its_context(
+    fields: dict[str, Any], channel: str | None
+) -> None:
+    assert read(event(**fields)).channel == channel

@@ -8,7 +8,9 @@ from tests.stream.lane_kit import event, record
 
 
 def batch(*offsets: int) -> RecordBatch:
-    return RecordBatch(0, [record(offset, event("ann", offset)) for offset in offsets], seeks=1)
+    return RecordBatch(
+        0, [record(offset, event("ann", offset)) for offset in offsets], 1, offsets[0]
+    )
 
 
 def opened(limit: int) -> Inbox:

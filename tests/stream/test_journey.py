@@ -16,6 +16,10 @@ package = pytest.importorskip(
 pd = pytest.importorskip("pandas")
 
 NEW_YEAR_2019_MS = 1_546_300_800_000
+TRAITS = (
+    *("age", "income", "home_ownership", "marital_status"),
+    *("household_size", "household_comp", "kids_count"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,13 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Journey:
                 "campaign_id": [8],
                 "campaign_type": ["Type A"],
                 "start_date": [pd.Timestamp("2017-03-04")],
+            }
+        ),
+        "demographics": pd.DataFrame(
+            {
+                "household_id": [9, 5],
+                **{name: ["a", "b"] for name in TRAITS if name != "home_ownership"},
+                "home_ownership": ["Renter", None],
             }
         ),
         "coupon_redemptions": pd.DataFrame(
@@ -105,14 +116,27 @@ def test_an_order_without_coupon_names_none_and_an_unknown_product_no_category(
 def test_a_campaign_comes_in_the_morning_and_each_redemption_at_noon(small: Journey) -> None:
     told = [(event["type"], event["timestamp"][11:19]) for event in contents(list(small))]
     assert told == [
+        ("identify", "08:00:00"),
         ("campaign_received", "08:00:00"),
         ("order_completed", "10:00:00"),
         ("order_completed", "10:00:00"),
         ("coupon_redeemed", "12:00:00"),
         ("coupon_redeemed", "12:00:00"),
     ]
-    campaign = contents(list(small))[0]["properties"]
+    campaign = contents(list(small))[1]["properties"]
     assert campaign == {"campaign": "8", "channel": "type_a"}
+
+
+def test_a_household_is_identified_first_by_what_is_known_of_it(small: Journey) -> None:
+    first, *others = contents(list(small))
+    assert first == {
+        "event_id": "cj-household-5",
+        "customer_id": "5",
+        "type": "identify",
+        "timestamp": "2017-03-04T08:00:00.000Z",
+        "traits": {name: "b" for name in TRAITS if name != "home_ownership"},
+    }
+    assert not any("traits" in event for event in others)
 
 
 def test_two_redemptions_of_one_coupon_on_one_day_are_two_events(small: Journey) -> None:
@@ -129,6 +153,7 @@ def test_the_year_has_all_its_events_and_households(
         b"order_completed": 155_848,
         b"campaign_received": 6_589,
         b"coupon_redeemed": 2_102,
+        b"identify": 801,
     }
     assert journey.total == len(events) == len({name[3] for name in names})
     assert len({event.customer_id for event in events}) == 2_469

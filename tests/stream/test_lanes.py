@@ -9,7 +9,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from models.identifiers import CustomerId
 from models.profiles import DAY_MS
-from stream.store import LaneState, Outcome, Step
+from stream.deployment import StateLostError
+from stream.store import LaneState, Outcome, Reached, Step
 from stream.transport import RecordBatch
 from tests.memory_store import MemoryStore
 from tests.stream.lane_kit import SCHEMA, START_MS, Kit, event, maker, record, two_segments, until
@@ -25,6 +26,11 @@ def kit(store: MemoryStore) -> Kit:
     return Kit(store)
 
 
+def reached(store: MemoryStore) -> int:
+    """The model that everybody was scored by."""
+    return store.lanes[0].reached.get("default", Reached()).model
+
+
 async def test_events_become_profiles_and_the_lane_moves_on(kit: Kit, store: MemoryStore) -> None:
     async with kit.running() as lane:
         await lane.inbox.put(
@@ -34,7 +40,7 @@ async def test_events_become_profiles_and_the_lane_moves_on(kit: Kit, store: Mem
         )
         await until(lambda: lane.next_offset == 3)
     assert kit.orders() == {"ann": 2, "bob": 1}
-    assert store.lanes[0].sizes == {"unassigned": 2}
+    assert store.lanes[0].sizes == {"default:unassigned": 2}
     assert set(kit.kafka.sampled) == {"ann", "bob"}
 
 
@@ -67,20 +73,29 @@ async def test_records_that_come_again_are_not_counted_again(kit: Kit) -> None:
 
 async def test_a_batch_from_before_a_seek_is_left_alone(kit: Kit) -> None:
     async with kit.running() as lane:
-        await lane.inbox.put(RecordBatch(0, [record(0, event("ann", 1))], seeks=0))
+        await lane.inbox.put(RecordBatch(0, [record(0, event("ann", 1))], seeks=0, read_from=0))
         await lane.inbox.put(kit.kafka.batch(record(0, event("bob", 1))))
         await until(lambda: lane.next_offset == 1)
     assert kit.orders() == {"bob": 1}
 
 
-async def test_a_gap_is_sought_back_once_and_then_believed(kit: Kit) -> None:
+async def test_what_was_skipped_on_the_way_is_sought_back(kit: Kit) -> None:
     async with kit.running() as lane:
-        await lane.inbox.put(kit.kafka.batch(record(7, event("ann", 1))))
-        await until(lambda: len(kit.kafka.sought) == 2)
-        assert kit.kafka.sought == [0, 0]
+        await lane.inbox.put(kit.kafka.batch(record(7, event("ann", 7)), read_from=5))
+        await until(lambda: kit.kafka.sought == [0, 0])
+        await lane.inbox.put(kit.kafka.batch(record(7, event("ann", 7)), read_from=5))
+        await until(lambda: kit.kafka.sought == [0, 0, 0])
         assert lane.next_offset == 0
-        await lane.inbox.put(kit.kafka.batch(record(7, event("ann", 1))))
+        await lane.inbox.put(kit.kafka.batch(*[record(n, event("ann", n)) for n in range(8)]))
         await until(lambda: lane.next_offset == 8)
+    assert kit.orders() == {"ann": 8}
+
+
+async def test_a_hole_in_the_log_itself_is_passed_over(kit: Kit) -> None:
+    async with kit.running() as lane:
+        await lane.inbox.put(kit.kafka.batch(record(7, event("ann", 1)), read_from=0))
+        await until(lambda: lane.next_offset == 8)
+    assert kit.kafka.sought == [0]
     assert kit.orders() == {"ann": 1}
 
 
@@ -99,8 +114,8 @@ async def test_without_a_model_nobody_has_a_segment_and_then_everybody_gets_one(
     assert {name: data["to"]["id"] for name, data in changes.items()} == {"ann": "s1", "bob": "s2"}
     assert {data["reason"] for data in changes.values()} == {"model"}
     assert all(data["from"] is None and data["version"] == 1 for data in changes.values())
-    assert +store.lanes[0].sizes == {"s1": 1, "s2": 1}
-    assert store.segments["default", CustomerId("bob")].name == "Many orders"
+    assert +store.lanes[0].sizes == {"default:s1": 1, "default:s2": 1}
+    assert store.segments["default", CustomerId("bob")].label.name == "Many orders"
 
 
 async def test_a_customer_who_moves_is_told_of_with_the_event_that_did_it(kit: Kit) -> None:
@@ -132,7 +147,7 @@ async def test_a_customer_who_never_comes_back_is_forgotten_once(
     gone, back = (change["data"] for change in kit.kafka.events()[-2:])
     assert (gone["reason"], gone["to"], gone["version"]) == ("expired", None, 2)
     assert (back["from"], back["to"]["id"], back["version"]) == (None, "s1", 3)
-    assert +store.lanes[0].sizes == {"s1": 1}
+    assert +store.lanes[0].sizes == {"default:s1": 1}
     assert kit.orders() == {"ann": 1}
 
 
@@ -175,7 +190,7 @@ async def test_a_reply_that_is_lost_counts_nothing_twice() -> None:
     store = LossyStore()
     kit = Kit(store, model=two_segments())
     async with kit.running() as lane:
-        await until(lambda: store.lanes[0].rescored == 1)
+        await until(lambda: reached(store) == 1)
         store.lose = True
         await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
         await until(lambda: lane.next_offset == 1)
@@ -247,6 +262,30 @@ async def test_a_redis_that_came_back_older_is_read_again_from_its_own_offset(
     assert kit.orders() == {"ann": 2}
 
 
+async def test_a_log_that_ends_before_what_was_counted_ends_the_lane(kit: Kit) -> None:
+    lane = kit.lane()
+    task = asyncio.create_task(lane.run())
+    await until(lambda: lane.is_serving)
+    await lane.inbox.put(kit.kafka.batch(*[record(n, event("ann", n)) for n in range(3)]))
+    await until(lambda: lane.next_offset == 3)
+    kit.kafka.log_end = 1
+    await lane.inbox.put(kit.kafka.batch(record(0, event("bob", 1))))
+    with pytest.raises(StateLostError, match="ends at 1, so the topic was made again"):
+        await asyncio.wait_for(task, 5)
+    assert kit.orders() == {"ann": 3}
+
+
+async def test_records_that_come_again_are_skipped_while_the_log_goes_on(kit: Kit) -> None:
+    async with kit.running() as lane:
+        records = [record(n, event("ann", n)) for n in range(3)]
+        await lane.inbox.put(kit.kafka.batch(*records))
+        await until(lambda: lane.next_offset == 3)
+        kit.kafka.log_end = 4
+        await lane.inbox.put(kit.kafka.batch(*records, record(3, event("ann", 3))))
+        await until(lambda: lane.next_offset == 4)
+    assert kit.orders() == {"ann": 4}
+
+
 async def test_a_model_that_comes_during_a_scan_scores_everybody_again(
     kit: Kit, store: MemoryStore
 ) -> None:
@@ -257,9 +296,9 @@ async def test_a_model_that_comes_during_a_scan_scores_everybody_again(
         kit.model = two_segments(version=1)
         await until(lambda: len(kit.kafka.told) >= 500)
         kit.model = two_segments(version=2)
-        await until(lambda: store.lanes[0].rescored == 2)
+        await until(lambda: reached(store) == 2)
     rows = SCHEMA.decode(list(store.lanes[0].profiles.values()))
-    assert set(rows["model"].tolist()) == {2}
+    assert set(rows["model"].ravel().tolist()) == {2}
 
 
 async def test_values_without_a_rate_are_counted_by_currency(kit: Kit) -> None:
@@ -284,7 +323,7 @@ async def test_a_customer_who_came_before_the_worker_knew_the_model_is_scored_by
 ) -> None:
     kit.model = two_segments()
     async with kit.running() as lane:
-        await until(lambda: store.lanes[0].rescored == 1)
+        await until(lambda: reached(store) == 1)
     kit.model = None
     async with kit.running() as lane:
         await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
@@ -300,9 +339,11 @@ async def test_a_gap_behind_good_records_is_sought_from_where_it_begins(kit: Kit
         await lane.inbox.put(kit.kafka.batch(record(2, event("ann", 3))))
         await until(lambda: len(kit.kafka.sought) == 2)
         assert kit.kafka.sought[1] == 1
-        await lane.inbox.put(kit.kafka.batch(record(2, event("ann", 3))))
+        await lane.inbox.put(
+            kit.kafka.batch(record(1, event("ann", 2)), record(2, event("ann", 3)))
+        )
         await until(lambda: lane.next_offset == 3)
-    assert kit.orders() == {"ann": 2}
+    assert kit.orders() == {"ann": 3}
 
 
 async def test_a_customer_who_is_gone_is_taken_from_the_trainer_too(

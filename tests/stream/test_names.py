@@ -19,7 +19,7 @@ ANN = CustomerId("ann")
 
 def topics(namespace: str) -> list[str]:
     made = Topics(namespace)
-    return [made.events, made.rejected, made.changes, made.population]
+    return [made.events, made.rejected, made.changes, made.population, made.models]
 
 
 def groups(namespace: str) -> list[str]:
@@ -38,6 +38,7 @@ def test_the_names_are_those_that_the_documentation_gives() -> None:
         "shoal.events.rejected",
         "shoal.segment-changes",
         "shoal.population",
+        "shoal.models",
     ]
     keys = Keys("shoal")
     assert keys.segment(ANN) == "shoal:segment:default:ann"
@@ -45,9 +46,10 @@ def test_the_names_are_those_that_the_documentation_gives() -> None:
     assert keys.lane(7) == "shoal:lane:{7}"
     assert keys.due(7) == "shoal:due:{7}"
     assert keys.sizes(7) == "shoal:sizes:{7}"
-    assert keys.segments() == "shoal:segments:default"
-    assert keys.model_current() == "shoal:model:default:current"
-    assert keys.model(3) == "shoal:model:default:3"
+    assert keys.segments() == "shoal:segments:{default}"
+    assert keys.model_current() == "shoal:model:{default}:current"
+    assert keys.model(3) == "shoal:model:{default}:3"
+    assert keys.training() == "shoal:training:{default}"
 
 
 @given(NAMESPACES)
@@ -114,6 +116,20 @@ def test_all_that_a_step_touches_lies_on_one_node(
     tags = {slot_tag(key) for key in [*touched, keys.profile(partition, customer)]}
     assert tags == {str(partition)}
     assert keys.profile(partition, customer) == keys.profile_prefix(partition) + customer
+
+
+@given(NAMESPACES, SEGMENTATIONS, PARTITIONS)
+def test_all_that_a_publication_touches_lies_on_one_node(
+    namespace: str, segmentation: str, version: int
+) -> None:
+    keys = Keys(namespace)
+    touched = [
+        keys.training(segmentation),
+        keys.model_current(segmentation),
+        keys.model(version, segmentation),
+        keys.segments(segmentation),
+    ]
+    assert {slot_tag(key) for key in touched} == {segmentation}
 
 
 def test_a_namespace_has_a_group_for_workers_and_one_for_trainers() -> None:

@@ -30,7 +30,7 @@ from stream.publisher import (
     told,
 )
 from tests.stream.lane_kit import record
-from tests.stream.test_changes import change, ref
+from tests.stream.test_changes import change, ref, target
 
 TOPICS = Topics("shop")
 Sent = tuple[str, bytes | None, bytes | None, Mapping[str, bytes] | None]
@@ -112,6 +112,15 @@ async def test_who_is_gone_leaves_the_sample_with_a_tombstone() -> None:
     assert producer.sent == [
         ("shop.population", b"ann", b"profile", None),
         ("shop.population", b"bob", None, None),
+    ]
+
+
+async def test_models_go_out_under_their_segmentation() -> None:
+    producer = FailingProducer()
+    await publisher(producer).models([("value", b"1"), ("default", b"2")])
+    assert producer.sent == [
+        ("shop.models", b"value", b"1", None),
+        ("shop.models", b"default", b"2", None),
     ]
 
 
@@ -245,9 +254,10 @@ async def test_nothing_to_tell_is_no_call() -> None:
 
 
 def test_changes_are_counted_by_their_reason() -> None:
-    before = metric("shoal_segment_changes_total", reason="event")
-    told([change(ref(1, "One")), change(None, ref(1, "One"))])
-    assert metric("shoal_segment_changes_total", reason="event") == before + 2
+    labels = {"segmentation": "default", "reason": "event"}
+    before = metric("shoal_segment_changes_total", **labels)
+    told([change(target(1, "One")), change(None, ref(1, "One"))])
+    assert metric("shoal_segment_changes_total", **labels) == before + 2
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ async def test_what_a_process_counts_is_read_back(url: str) -> None:
     metrics.EVENTS_RECEIVED.inc(7)
     metrics.STEPS_REFUSED.labels(cause="seq").inc(2)
     metrics.STEPS_REFUSED.labels(cause="epoch").inc(3)
-    metrics.MODEL_VERSION.set(41)
+    metrics.MODEL_VERSION.labels(segmentation="default").set(41)
     for seconds in (0.002, 0.002, 0.5):
         metrics.EVENT_TO_REDIS_SECONDS.observe(seconds)
     after = await scrape(url)
@@ -106,7 +106,7 @@ async def test_what_a_process_counts_is_read_back(url: str) -> None:
     )
     refused = "shoal_steps_refused_total"
     assert after.total(refused) == before.total(refused) + 5
-    assert after.samples["shoal_model_version", frozenset()] == 41
+    assert after.samples["shoal_model_version", frozenset({("segmentation", "default")})] == 41
     assert after.rate(before, "shoal_events_received_total") > 0
 
     latency = "shoal_event_to_redis_seconds"

@@ -1,11 +1,12 @@
 """Requests that share a call."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 import pytest
 
-from stream.together import Together
+from stream.together import Together, cancelled
 
 
 async def test_what_is_asked_at_once_is_handled_at_once() -> None:
@@ -56,3 +57,22 @@ async def test_a_caller_that_gives_up_leaves_the_others_their_replies() -> None:
     assert await patient == 2
     with pytest.raises(asyncio.CancelledError):
         await impatient
+
+
+async def test_a_task_that_misses_its_cancellation_is_cancelled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stream.together.CANCEL_SECONDS", 0.01)
+    missed = asyncio.Event()
+
+    async def careless() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        missed.set()
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(careless())
+    await asyncio.sleep(0)
+    await cancelled(task)
+    assert missed.is_set()
+    assert task.cancelled()

@@ -4,7 +4,6 @@ import asyncio
 import json
 
 import pytest
-from faust.types import TP
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from models.profiles import DAY_MS
@@ -31,7 +30,7 @@ class Monotonic:
 @pytest.fixture(autouse=True)
 def monotonic(monkeypatch: pytest.MonkeyPatch) -> Monotonic:
     clock = Monotonic()
-    monkeypatch.setattr("stream.training.monotonic", clock)
+    monkeypatch.setattr("stream.model_line.monotonic", clock)
     return clock
 
 
@@ -55,25 +54,15 @@ async def test_whoever_gets_the_population_claims_an_epoch_and_reads_from_the_st
 ) -> None:
     assert not kit.training.is_ready
     await kit.assign()
-    assert kit.catalogue.epoch == 1
+    assert kit.shelf.epoch == 1
     assert kit.consumer.positions == [{POPULATION: 0}]
-
-
-async def test_who_does_not_get_it_stands_by_and_publishes_nothing(kit: TrainingKit) -> None:
-    await kit.assign()
-    await kit.send(range(20))
-    await kit.training.assign([TP("shoal.events", 0)])
-    assert not kit.training.is_ready
-    await kit.training.work()
-    assert kit.catalogue.models == {}
-    assert kit.catalogue.reports == []
 
 
 async def test_every_assignment_starts_afresh_under_a_new_epoch(kit: TrainingKit) -> None:
     await kit.assign()
     await kit.send([1, 2])
     await kit.assign()
-    assert kit.catalogue.epoch == 2
+    assert kit.shelf.epoch == 2
     assert kit.customers == set()
     assert kit.consumer.positions == [{POPULATION: 0}] * 2
 
@@ -84,7 +73,7 @@ async def test_batches_are_learned_and_told_of(kit: TrainingKit) -> None:
     await kit.send([3, 4])
     await kit.training.work()
     assert kit.customers == named(1, 2, 3, 4)
-    (report,) = kit.catalogue.reports
+    report = kit.shelf.training
     assert (report["customers"], report["needed"], report["offset"]) == (4, 10, 5)
 
 
@@ -119,10 +108,10 @@ async def test_there_is_no_model_before_there_are_enough_customers(kit: Training
     await kit.assign()
     await kit.send(range(9))
     await kit.training.work()
-    assert kit.catalogue.version == 0
+    assert kit.shelf.version == 0
     await kit.send([9])
     await kit.training.work()
-    assert kit.catalogue.version == 1
+    assert kit.shelf.version == 1
     assert kit.published.customers == 10
     assert (kit.published.epoch, kit.published.created_ms) == (1, kit.wall_ms)
 
@@ -132,7 +121,7 @@ async def test_a_model_comes_with_a_card_for_each_of_its_segments(kit: TrainingK
     await kit.send(range(20))
     await kit.training.work()
     ids = {segment.id: segment.name for segment in kit.published.segments}
-    assert {card: json.loads(text)["name"] for card, text in kit.catalogue.cards.items()} == ids
+    assert {card: json.loads(text)["name"] for card, text in kit.shelf.cards.items()} == ids
     assert len(ids) == 2
 
 
@@ -144,20 +133,20 @@ async def test_a_second_model_waits_for_news_and_for_its_time(
     await kit.training.work()
     monotonic.seconds += 31
     await kit.training.work()
-    assert kit.catalogue.version == 1  # nothing is new
-    await kit.send(range(3))
+    assert kit.shelf.version == 1  # nothing is new
+    await kit.send(range(20, 23))
     await kit.training.work()
-    assert kit.catalogue.version == 1  # too little is
-    await kit.send([5])
+    assert kit.shelf.version == 1  # too little is
+    await kit.send(range(23, 26))
     await kit.training.work()
-    assert kit.catalogue.version == 2
-    await kit.send(range(20))
+    assert kit.shelf.version == 2
+    await kit.send(range(26, 33))
     monotonic.seconds += 29
     await kit.training.work()
-    assert kit.catalogue.version == 2  # too early
+    assert kit.shelf.version == 2  # too early
     monotonic.seconds += 1
     await kit.training.work()
-    assert kit.catalogue.version == 3
+    assert kit.shelf.version == 3
 
 
 async def test_a_sample_that_has_outgrown_its_model_is_not_kept_waiting(
@@ -169,10 +158,10 @@ async def test_a_sample_that_has_outgrown_its_model_is_not_kept_waiting(
     monotonic.seconds += 3
     await kit.send(range(20, 29))
     await kit.training.work()
-    assert kit.catalogue.version == 1
+    assert kit.shelf.version == 1
     await kit.send([29])
     await kit.training.work()
-    assert kit.catalogue.version == 2
+    assert kit.shelf.version == 2
 
 
 async def test_a_live_model_is_of_today_even_where_nobody_came(
@@ -185,7 +174,7 @@ async def test_a_live_model_is_of_today_even_where_nobody_came(
     kit.wall_ms += DAY_MS
     monotonic.seconds += 30
     await kit.training.work()
-    assert (kit.catalogue.version, kit.published.now_ms) == (2, kit.wall_ms)
+    assert (kit.shelf.version, kit.published.now_ms) == (2, kit.wall_ms)
 
 
 async def test_a_model_of_a_replay_is_of_its_latest_event() -> None:
@@ -206,7 +195,7 @@ async def test_a_successor_goes_on_from_the_model_in_force(
     first = kit.published
     await kit.assign()
     monotonic.seconds += 30
-    await kit.send(range(20))
+    await kit.send(range(25))
     await kit.training.work()
     assert (kit.published.version, kit.published.epoch) == (2, 2)
     assert {s.id for s in kit.published.segments} == {s.id for s in first.segments}
@@ -220,9 +209,9 @@ async def test_a_trainer_that_was_overtaken_stops_until_it_is_assigned_again(
     await kit.catalogue.claim_training("default")
     await kit.training.work()
     assert not kit.training.is_ready
-    assert kit.catalogue.models == {}
+    assert kit.shelf.blobs == {}
     await kit.training.work()
-    assert kit.catalogue.reports == []
+    assert "customers" not in kit.shelf.training
     await kit.assign()
     await kit.send(range(20))
     await kit.training.work()
@@ -251,7 +240,7 @@ async def test_a_trainer_that_waits_for_redis_can_be_revoked(kit: TrainingKit) -
     kit.catalogue.fails = None
     await kit.training.work()
     assert not kit.training.is_ready
-    assert kit.catalogue.epoch == 0
+    assert kit.shelf.epoch == 0
 
 
 @pytest.mark.parametrize("fault", [RedisConnectionError("gone"), OSError("gone"), TimeoutError()])
@@ -265,7 +254,7 @@ async def test_a_redis_that_is_away_when_there_is_nothing_to_publish_is_passed_o
     kit.catalogue.fails = None
     await kit.training.work()
     assert kit.training.is_ready
-    assert [report["customers"] for report in kit.catalogue.reports] == [5]
+    assert kit.shelf.training["customers"] == 5
 
 
 async def test_a_model_that_could_not_be_published_is_followed_by_one_with_the_next_news(
@@ -275,7 +264,7 @@ async def test_a_model_that_could_not_be_published_is_followed_by_one_with_the_n
     await kit.send(range(20))
     kit.catalogue.fails = TimeoutError()
     await kit.training.work()
-    assert kit.catalogue.models == {}
+    assert kit.shelf.blobs == {}
     kit.catalogue.fails = None
     await kit.send(range(20))
     await kit.training.work()
@@ -294,8 +283,21 @@ async def test_profiles_of_an_older_configuration_are_read_once_their_layout_is_
 
 
 async def test_a_model_that_cannot_be_read_ends_the_process(kit: TrainingKit) -> None:
-    kit.catalogue.version = 1
+    kit.shelf.version = 1
     await kit.training.assign([POPULATION])
     await until(lambda: kit.crashes)
     assert "the stored model cannot be used" in str(kit.crashes[0])
     assert not kit.training.is_ready
+
+
+async def test_cards_are_refreshed_by_whoever_trains_and_a_redis_that_is_away_is_passed_over(
+    kit: TrainingKit,
+) -> None:
+    await kit.training.refresh_cards()
+    assert kit.cards.refreshed == []
+    await kit.assign()
+    await kit.training.refresh_cards()
+    assert kit.cards.refreshed == ["default"]
+    kit.cards.fails = True
+    await kit.training.refresh_cards()
+    assert not kit.crashes

@@ -22,7 +22,7 @@ async def test_a_model_that_could_not_be_published_is_published_later(kit: Train
     await kit.training.work()
     kit.catalogue.fails = None
     await kit.training.work()
-    assert kit.catalogue.version == 1
+    assert kit.shelf.version == 1
 
 
 async def test_a_redis_that_is_away_while_layouts_are_read_costs_no_batch(
@@ -45,8 +45,8 @@ async def test_a_trainer_that_was_refused_claims_again_while_it_is_assigned(
     monkeypatch.setattr(training, "STALE_REST_SECONDS", 0.01)
     await kit.assign()
     await kit.send(range(20))
-    kit.catalogue.epoch += 1
+    kit.shelf.training["epoch"] += 1
     await kit.training.work()
     assert not kit.training.is_ready
     await until(lambda: kit.training.is_ready)
-    assert kit.catalogue.epoch == 3
+    assert kit.shelf.epoch == 3

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
 import aiokafka
 import faust
 import pytest
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.protocol.fetch import FetchRequest
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer
 from faust.types import TP
@@ -21,6 +22,7 @@ from stream.transport import (
     BatchingConsumerThread,
     BatchingTransport,
     DurableProducer,
+    Fetched,
     RecordBatch,
     paced,
     within,
@@ -33,7 +35,7 @@ EVENTS = TP("shoal.events", 0)
 class FetchOnce(BatchingConsumer):
     """A consumer without Kafka: one fetch returns `fetched`, after `during` has happened."""
 
-    def __init__(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+    def __init__(self, fetched: dict[TopicPartition, Fetched]) -> None:
         self._seeks = defaultdict(int)
         self._sought = {}
         self.fetched = fetched
@@ -64,8 +66,9 @@ class FetchOnce(BatchingConsumer):
         return 99
 
 
-def fetched(*offsets: int) -> dict[TopicPartition, list[ConsumerRecord]]:
-    return {TopicPartition(*EVENTS): [record(offset, b"{}") for offset in offsets]}
+def fetched(*offsets: int) -> dict[TopicPartition, Fetched]:
+    records = [record(offset, b"{}") for offset in offsets]
+    return {TopicPartition(*EVENTS): Fetched(records, read_from=3)}
 
 
 async def messages(consumer: FetchOnce) -> list[RecordBatch]:
@@ -75,7 +78,7 @@ async def messages(consumer: FetchOnce) -> list[RecordBatch]:
 async def test_a_fetch_becomes_one_message_per_partition() -> None:
     (batch,) = await messages(FetchOnce(fetched(4, 5, 6)))
     assert [r.offset for r in batch.records] == [4, 5, 6]
-    assert (batch.partition, batch.seeks) == (0, 0)
+    assert (batch.partition, batch.seeks, batch.read_from) == (0, 0, 3)
 
 
 async def test_the_message_stands_for_its_last_record() -> None:
@@ -136,7 +139,11 @@ def test_the_pinned_versions_are_the_ones_the_seam_was_written_for() -> None:
             Consumer,
             ("getmany", "perform_seek", "wait_empty", "_wait_next_records"),
         ),
-        (BatchingConsumerThread, AIOKafkaConsumerThread, ("_commit", "_ensure_consumer")),
+        (
+            BatchingConsumerThread,
+            AIOKafkaConsumerThread,
+            ("_commit", "_fetch_records", "_seek_wait"),
+        ),
         (DurableProducer, Producer, ("_settings_extra",)),
         (BatchingTransport, BatchingTransport.__base__, ("Consumer", "Producer")),
     ],
@@ -163,6 +170,31 @@ async def test_tasks_that_do_not_end_in_time_are_cancelled() -> None:
     assert quick.done()
     assert not quick.cancelled()
     assert endless.cancelled()
+
+
+async def test_what_a_lane_has_sought_while_it_was_handed_a_batch_is_not_dropped() -> None:
+    handed: list[int] = []
+
+    async def hand_over(message: Any) -> None:
+        handed.append(message.offset)
+        consumer._read_offset[EVENTS] = 2  # as the consumer's thread does when a lane seeks
+        if len(handed) == 2:
+            fetcher._stopped.set()
+
+    async def batches(timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109, ARG001 - Faust's
+        for offset in (10, 4):
+            yield EVENTS, SimpleNamespace(offset=offset, topic=EVENTS.topic)
+
+    app = create_worker_app(Settings())
+    consumer: Any = app.transport.create_consumer(
+        hand_over,
+        on_partitions_revoked=app.on_partitions_revoked,
+        on_partitions_assigned=app.on_partitions_assigned,
+    )
+    consumer.getmany = batches
+    fetcher: Any = faust.Service()
+    await asyncio.wait_for(consumer._drain_messages(fetcher), 5)
+    assert handed == [10, 4]
 
 
 class Clock:

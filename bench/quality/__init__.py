@@ -1,0 +1,1 @@
+"""How good the segments are, by figures: one file per question."""

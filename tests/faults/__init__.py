@@ -1,0 +1,1 @@
+"""Faults under load: processes and servers die, and everything is compared with the truth."""
