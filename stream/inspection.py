@@ -18,7 +18,7 @@ from models.errors import ShoalError
 from models.identifiers import CustomerId
 from models.snapshots import Snapshot
 from stream.catalogue import Catalogue
-from stream.changes import Change, rfc3339
+from stream.changes import Change, read_change, rfc3339
 from stream.connections import kafka_options
 from stream.names import Keys, Topics
 from stream.partitions import partitioner
@@ -221,7 +221,7 @@ async def follow_changes(
             if as_json:
                 console.out(record.value.decode())
             else:
-                console.out(describe_change(Change.model_validate_json(record.value)))
+                console.out(describe_change(read_change(record.value)))
             seen += 1
             if seen == limit:
                 return

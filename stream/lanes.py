@@ -27,7 +27,7 @@ from models.profiles import UnknownProfileError
 from stream import metrics
 from stream.batches import read_batch
 from stream.cache import ProfileCache
-from stream.changes import Change, segment_record, unpack
+from stream.changes import Change, read_change, segment_record, unpack
 from stream.deployment import StateLostError
 from stream.inbox import Inbox
 from stream.outbox import SampleOutbox
@@ -207,7 +207,7 @@ class Lane:
 
     async def _tell_again(self, state: LaneState) -> None:
         pending = unpack(state.pending)
-        changes = [Change.model_validate_json(change) for change in pending]
+        changes = [read_change(change) for change in pending]
         await self._tell(changes, pending)
         metrics.CHANGES_REPUBLISHED.inc(len(changes))
 

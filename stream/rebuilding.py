@@ -19,7 +19,7 @@ from models.scoring import present
 from stream import scripts
 from stream.app import step_maker
 from stream.catalogue import Catalogue
-from stream.changes import Change, segment_record, unpack
+from stream.changes import read_change, segment_record, unpack
 from stream.cluster import RedisClient
 from stream.deployment import FORMER, REBUILDING, deployment, former_layouts, load, placed_by
 from stream.homes import Homes
@@ -146,7 +146,7 @@ class Rebuild:
         lanes = {keys.place(name)[0] for name in names} | set(range(settings.partitions))
         for partition in sorted(lanes):
             pending = unpack(await self._shut_out(keys.lane(partition)) or b"")
-            changes = [Change.model_validate_json(change) for change in pending]
+            changes = [read_change(change) for change in pending]
             pages = [segment_record(change) for change in changes]
             await self._homes.store.write_segments(pages)
             told = [(c.subject, data) for c, data in zip(changes, pending, strict=True)]

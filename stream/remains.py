@@ -4,13 +4,13 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from aiokafka import ConsumerRecord
-from pydantic import ValidationError
+from msgspec import MsgspecError
 
 from models.carrying import carry
 from models.columns import Ints, Rows
 from models.identifiers import CustomerId, segment_number
 from models.layout import ASSIGNED
-from stream.changes import Change, segment_record
+from stream.changes import Change, read_change, segment_record
 from stream.homes import Homes
 from stream.names import Keys
 
@@ -67,13 +67,13 @@ class Remains:
 
     def _read(self, value: bytes) -> Change | None:
         try:
-            change = Change.model_validate_json(value)
+            change = read_change(value)
             data = change.data
             named = [ref.id for ref in (data.origin, data.target, data.runner_up) if ref]
             model, number = self.told.get(data.segmentation, (0, 0))
             number = max(number, *map(segment_number, named), 0)
             self.told[data.segmentation] = (max(model, data.model_version), number)
-        except (ValidationError, ValueError):
+        except (MsgspecError, ValueError):
             self.unreadable += 1
             return None
         return change

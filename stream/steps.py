@@ -273,27 +273,48 @@ class StepMaker:
         self._shown.update(
             ((segmentation, number), label) for number, label in edition.shown.items()
         )
+        moved, time = rows[moves.row], utc(occasion.now_ms)
+        columns = (
+            moves.row,
+            moved["version"][:, index],
+            moved["since_ms"][:, index],
+            moved["incarnation"],
+            moves.origin,
+            moves.target,
+            moves.runner_up,
+            moves.confidence,
+            moves.margin,
+        )
         changes = []
-        for at, row in enumerate(moves.row.tolist()):
-            customer, profile = customers[row], rows[row]
-            version = int(profile["version"][index])
-            incarnation = f"{occasion.partition}:{profile['incarnation']}"
+        for (
+            row,
+            version,
+            since_ms,
+            incarnation,
+            origin,
+            target,
+            runner_up,
+            confidence,
+            margin,
+        ) in zip(*(column.tolist() for column in columns), strict=True):
+            customer = customers[row]
+            began = f"{occasion.partition}:{incarnation}"
             changes.append(
                 Change(
-                    id=change_id(segmentation, customer, incarnation, version),
+                    id=change_id(segmentation, customer, began, version),
                     source=self.source,
                     subject=customer,
-                    time=utc(occasion.now_ms),
+                    time=time,
                     data=ChangeData(
                         segmentation=segmentation,
                         customer_id=customer,
-                        origin=self._ref(segmentation, int(moves.origin[at])),
-                        target=self._target(segmentation, int(moves.target[at])),
+                        origin=self._ref(segmentation, origin),
+                        target=self._target(segmentation, target),
                         reason=occasion.reason,
-                        confidence=float(moves.confidence[at]),
-                        runner_up=self._ref(segmentation, int(moves.runner_up[at])),
-                        margin=float(moves.margin[at]),
-                        since=utc(int(profile["since_ms"][index])),
+                        confidence=confidence,
+                        runner_up=self._ref(segmentation, runner_up),
+                        margin=margin,
+                        since=utc(since_ms),
                         version=version,
                         model_version=edition.version,
                         cause_event_id=occasion.causes.get(row),

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import typer.main
+from msgspec.structs import fields
 
 from config.settings import Settings
-from stream.changes import Change, ChangeData
+from stream.changes import Change, ChangeData, change_bytes, read_change
 from stream.cli import app
 from stream.events import ParsedEvent, parse
 from stream.model_events import ModelPublished
@@ -147,8 +148,7 @@ def test_examples_of_events_and_changes_are_valid(page: Path) -> None:
             published = ModelPublished.model_validate(example)
             assert json.loads(published.model_dump_json()) == example
         elif "specversion" in example:
-            change = Change.model_validate(example)
-            assert json.loads(change.model_dump_json(by_alias=True)) == example
+            assert json.loads(change_bytes(read_change(json.dumps(example).encode()))) == example
         else:
             event = read(example)
             if event.type == "identify":
@@ -162,9 +162,8 @@ def test_examples_of_events_and_changes_are_valid(page: Path) -> None:
 
 def test_the_example_of_a_change_shows_every_field() -> None:
     example = next(shown for shown in examples(ARCHITECTURE) if "segment.changed" in shown["type"])
-    assert example.keys() == Change.model_fields.keys()
-    names = {field.alias or name for name, field in ChangeData.model_fields.items()}
-    assert example["data"].keys() == names
+    assert example.keys() == {field.encode_name for field in fields(Change)}
+    assert example["data"].keys() == {field.encode_name for field in fields(ChangeData)}
 
 
 def test_every_form_of_time_that_is_shown_is_read() -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from models.columns import Rows
 from models.identifiers import CustomerId, SegmentId, segment_id
 from models.profiles import DAY_MS
-from stream.changes import Change, segment_record
+from stream.changes import Change, read_change, segment_record
 from stream.store import size_field
 from tests.stream.lane_kit import SCHEMA
 from tests.stream.lane_world import Accepted, World
@@ -74,7 +74,7 @@ def wrong_changes(world: World) -> Iterator[Fault]:
     """What is wrong with what was told; a Redis that lost writes may cause some of it."""
     told: defaultdict[CustomerId, Told] = defaultdict(lambda: defaultdict(set))
     for customer, value in world.kafka.told:
-        told[customer][Change.model_validate_json(value).data.version].add(value)
+        told[customer][read_change(value).data.version].add(value)
     rows = _rows(world)
     for customer in sorted(rows.keys() | told.keys()):
         for what, detail in _wrong_chain(told[customer], *_segment(rows.get(customer))):
@@ -106,7 +106,7 @@ def _wrong_chain(told: Told, last: int, segment: SegmentId | None) -> Iterator[F
 
 
 def _read(contents: set[bytes]) -> Change:
-    return Change.model_validate_json(min(contents))
+    return read_change(min(contents))
 
 
 def _segment(row: Rows | None) -> tuple[int, SegmentId | None]:

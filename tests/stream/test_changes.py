@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from pydantic import ValidationError
+from msgspec import ValidationError
 
 from models.identifiers import CustomerId, SegmentId
 from stream.changes import (
@@ -21,6 +21,7 @@ from stream.changes import (
     change_id,
     change_schema,
     pack,
+    read_change,
     rfc3339,
     segment_record,
     unpack,
@@ -105,8 +106,8 @@ def target(number: int, name: str, **attached: Any) -> TargetRef:
 def test_every_change_keeps_its_contract_and_reads_back(made: Change) -> None:
     told = change_bytes(made)
     VALIDATOR.validate(json.loads(told))
-    assert Change.model_validate_json(told) == made
-    assert change_bytes(Change.model_validate_json(told)) == told
+    assert read_change(told) == made
+    assert change_bytes(read_change(told)) == told
 
 
 def test_the_contract_is_a_sound_schema_that_refuses_what_is_no_change() -> None:
@@ -150,8 +151,9 @@ def test_who_leaves_for_nowhere_goes_to_null() -> None:
 
 
 def test_a_change_must_know_its_time_zone() -> None:
-    with pytest.raises(ValidationError, match="timezone"):
-        Change(**dict(change()) | {"time": datetime(2017, 1, 1)})  # noqa: DTZ001 - that is the point
+    told = change_bytes(change()).replace(b"02:40:00.500000Z", b"02:40:00.500000")
+    with pytest.raises(ValidationError, match=r"timezone.*\$.time"):
+        read_change(told)
 
 
 PARTS = st.tuples(
@@ -197,7 +199,7 @@ def test_a_change_is_one_line_whatever_a_segment_is_called(name: str) -> None:
     told = change_bytes(change(target(1, name)))
     assert b"\n" not in told
     (back,) = unpack(pack([told]))
-    assert Change.model_validate_json(back).data.target == target(1, name)
+    assert read_change(back).data.target == target(1, name)
 
 
 def test_nothing_pending_is_no_change() -> None:
@@ -240,7 +242,7 @@ def test_a_page_of_who_is_in_no_segment_has_none() -> None:
 @given(changes())
 @settings(deadline=None)
 def test_a_page_reads_the_same_of_a_change_that_is_told_again(made: Change) -> None:
-    again = Change.model_validate_json(change_bytes(made))
+    again = read_change(change_bytes(made))
     assert segment_record(again) == segment_record(made)
 
 

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from models.columns import Rows
-from models.identifiers import CustomerId
+from models.identifiers import CustomerId, SegmentId
 from models.profiles import DAY_MS
 from stream.changes import Change, ChangeData, SegmentRef, TargetRef, change_bytes, change_id, utc
 from stream.homes import Homes
@@ -60,8 +60,8 @@ def change(customer: CustomerId, version: int, target: str | None, model: int = 
             data=ChangeData(
                 segmentation="default",
                 customer_id=customer,
-                origin=SegmentRef(id="s9", name="Old"),
-                target=TargetRef(id=target, name="New") if target else None,
+                origin=SegmentRef(id=SegmentId("s9"), name="Old"),
+                target=TargetRef(id=SegmentId(target), name="New") if target else None,
                 reason="event",
                 confidence=0.5,
                 runner_up=None,
