@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from config.servers import plain
 from config.settings import Settings
 from stream.cluster import Cluster, RedisClient
+from stream.packed import packing
 
 CONNECT_SECONDS = 5
 
@@ -22,9 +23,10 @@ def connect_redis(
 
     A connection or an answer that takes longer than `timeout_seconds` is an error.
     """
-    kind = Cluster if settings.redis_cluster else Redis
     options = _redis_options(settings, retries, timeout_seconds)
-    return kind.from_url(settings.redis_url(), **options)
+    if settings.redis_cluster:
+        return Cluster.from_url(settings.redis_url(), **options)
+    return packing(Redis.from_url(settings.redis_url(), **options))
 
 
 def connect_node(settings: Settings) -> Redis:

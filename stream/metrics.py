@@ -8,6 +8,8 @@ from typing import Literal, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from stream.histogram import BatchHistogram
+
 _LATENCY = tuple(round(0.001 * 1.35**step, 6) for step in range(37))
 _STAGE = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 
@@ -36,7 +38,7 @@ STAGE_SECONDS = Histogram(
 Stage = Literal["decode", "load", "score", "step", "publish"]
 for _stage in get_args(Stage):
     STAGE_SECONDS.labels(stage=_stage)
-EVENT_TO_REDIS_SECONDS = Histogram(
+EVENT_TO_REDIS_SECONDS = BatchHistogram(
     "shoal_event_to_redis_seconds", "From an event's arrival in Kafka to Redis", buckets=_LATENCY
 )
 SEGMENT_CHANGES = Counter(

@@ -13,6 +13,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from stream import metrics
+from stream.histogram import BatchHistogram
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "config" / "observability"
@@ -39,11 +40,13 @@ SUFFIXES: dict[str, dict[str, set[str]]] = {
 def known_series() -> dict[str, set[str]]:
     """Name of every series that a Shoal process or Prometheus exposes, with its labels."""
     series = {"up": TARGET_LABELS}
-    collectors = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
-    for metric in collectors:
-        for described in metric.describe():
-            for suffix, labels in SUFFIXES[described.type].items():
-                series[described.name + suffix] = {*metric._labelnames, *labels, *TARGET_LABELS}
+    kinds = (MetricWrapperBase, BatchHistogram)
+    for metric in [value for value in vars(metrics).values() if isinstance(value, kinds)]:
+        own = metric._labelnames if isinstance(metric, MetricWrapperBase) else ()
+        described = metric.describe() if isinstance(metric, MetricWrapperBase) else metric.collect()
+        for family in described:
+            for suffix, labels in SUFFIXES[family.type].items():
+                series[family.name + suffix] = {*own, *labels, *TARGET_LABELS}
     return series
 
 
