@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 TRAINING_SECONDS = 0.5
 CARDS_SECONDS = 15.0
+# Events that come one by one wait half of it for company on average.
+FETCH_SPACING_SECONDS = 0.003
 # About a step of events from each partition: more would wait in memory.
 FETCH_BYTES = 262_144
 
@@ -56,6 +58,7 @@ def create_worker_app(settings: Settings) -> "ShoalApp":
     topics, keys = Topics(settings.namespace), Keys(settings.namespace)
     segmentation = load_segmentation(settings.segmentation)
     app: ShoalApp = _faust_app(settings, topics.worker_group)
+    app.fetch_spacing_seconds = FETCH_SPACING_SECONDS
     redis = connect_redis(settings)
     maker = step_maker(settings, segmentation)
     catalogue = Catalogue(redis, keys)
@@ -184,7 +187,7 @@ def _faust_app(settings: Settings, group: str) -> "ShoalApp":
         broker_max_poll_records=settings.batch_events,
         consumer_group_instance_id=settings.member,
         producer_request_timeout=60.0,
-        producer_linger=0.002,
+        producer_linger=0.0,
         worker_redirect_stdouts=False,
         Worker=ShoalProcess,
     )

@@ -11,7 +11,7 @@ Reply = TypeVar("Reply")
 
 
 class Together(Generic[Request, Reply]):
-    """Gathers requests for a moment and handles them in one call.
+    """Gathers the requests of one turn of the event loop and handles them in one call.
 
     A small batch of events costs as much as a large one: array operations, writes to a socket
     and wake-ups are paid per call. Lanes that move at the same time share them.
@@ -21,18 +21,13 @@ class Together(Generic[Request, Reply]):
     handle
         Answers requests in order; a reply that is an exception is raised in its caller. What
         `handle` itself raises is raised in all callers.
-    linger_seconds
-        How long the first request waits for others; 0: for this turn of the event loop.
     """
 
     def __init__(
         self,
         handle: Callable[[Sequence[Request]], Awaitable[Sequence[Reply | Exception]]],
-        *,
-        linger_seconds: float = 0.0,
     ) -> None:
         self._handle = handle
-        self._linger_seconds = linger_seconds
         self._waiting: list[tuple[Request, asyncio.Future[Reply]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -41,7 +36,7 @@ class Together(Generic[Request, Reply]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
         if not self._waiting:
-            loop.call_later(self._linger_seconds, self._start)
+            loop.call_soon(self._start)
         self._waiting.append((request, future))
         return await future
 

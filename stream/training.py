@@ -7,7 +7,7 @@ takes on assignment fence whoever trained before.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from faust.types import TP
@@ -74,9 +74,9 @@ class Training:
         """Whether this trainer is the one that publishes, or stands by for it."""
         return self._stands_by or bool(self._lines)
 
-    async def take(self, batches: AsyncIterable[RecordBatch]) -> None:
-        """The agent: learn from each batch of profiles."""
-        async for batch in batches:
+    async def take(self, fetches: AsyncIterable[Sequence[RecordBatch]]) -> None:
+        """The agent: learn from each batch of profiles, all of one partition."""
+        async for (batch,) in fetches:
             async with self._at_work:
                 if not self._lines or batch.seeks != self._seeks:
                     continue

@@ -1,9 +1,9 @@
-"""Faust's Kafka transport, handing over whole fetched batches instead of single messages.
+"""Faust's Kafka transport, handing over whole fetches instead of single messages.
 
 Faust spends about 150 µs on each message before an agent sees it. Here it spends them once per
-fetched batch of a partition. Groups, rebalancing, agents and timers stay Faust's; offsets of
-batched topics are the lanes' business: nothing is acknowledged, nothing is sought to what Kafka
-has committed, and a batch that was fetched before a seek or under another generation is put back.
+fetch, whatever it brings. Groups, rebalancing, agents and timers stay Faust's; offsets of batched
+topics are the lanes' business: nothing is acknowledged, nothing is sought to what Kafka has
+committed, and a batch that was fetched before a seek or under another generation is put back.
 
 The seams are underscored: faust-streaming 0.15.3 and aiokafka 0.14.0 are pinned exactly.
 """
@@ -33,8 +33,10 @@ from stream import metrics
 log = logging.getLogger(__name__)
 
 QUIESCE_SECONDS = 5.0
-FETCH_MIN_BYTES = 65_536
-FETCH_MAX_WAIT_MS = 20
+FETCH_MIN_BYTES = 1
+FETCH_MAX_WAIT_MS = 100
+ENOUGH_BYTES = 65_536
+LONGEST_SPACING_SECONDS = 0.02
 
 Send = Callable[..., Awaitable[Any]]
 
@@ -62,15 +64,15 @@ class RecordBatch:
     read_from: int
 
 
-class BatchSchema(faust.Schema[Any, Any]):
-    """Hands a batch to the agent as it is: decoding is the lane's work."""
+class FetchSchema(faust.Schema[Any, Any]):
+    """Hands a fetch to the agent as it is: decoding is the lane's work."""
 
     def loads_key(self, app: AppT, message: Message, **_: Any) -> Any:  # noqa: ARG002 - Faust's signature
         """The key as bytes."""
         return message.key
 
     def loads_value(self, app: AppT, message: Message, **_: Any) -> Any:  # noqa: ARG002 - Faust's signature
-        """The batch."""
+        """The batches."""
         return message.value
 
 
@@ -92,11 +94,12 @@ class BatchingConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust passes neither. At low load the broker gathers events for a moment, instead of
-        # answering hundreds of fetches a second that bring one event each.
+        app = cast("BatchingApp", transport.app)
+        # Faust passes neither.
         consumer._fetch_min_bytes = FETCH_MIN_BYTES  # noqa: SLF001
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # noqa: SLF001
-        consumer._client.send = paced(consumer._client.send)  # noqa: SLF001
+        send = paced(consumer._client.send, app.fetch_spacing_seconds)  # noqa: SLF001
+        consumer._client.send = send  # noqa: SLF001
         return consumer
 
     async def _fetch_records(  # type: ignore[override]  # only our consumer receives it
@@ -147,13 +150,16 @@ class BatchingConsumerThread(driver.AIOKafkaConsumerThread):
         return True
 
 
-def paced(send: Send) -> Send:
+def paced(send: Send, spacing_seconds: float = LONGEST_SPACING_SECONDS) -> Send:
     """`send`, whose fetches follow each other slowly while they bring little.
 
-    A broker waits for `FETCH_MIN_BYTES` by itself; noida-db 0.2.3 answers every fetch at once,
-    and an idle consumer would ask it 2 800 times a second.
+    What comes meanwhile is fetched together, since a fetch of one event costs its worker as much
+    as one of fifty. After fetches that bring nothing the spacing doubles, up to 20 ms: a broker
+    waits for events by itself, but noida-db 0.2.3 answers every fetch at once, and an idle
+    consumer would ask it 2 800 times a second.
     """
     not_before: dict[Any, float] = {}
+    spacings: dict[Any, float] = {}
 
     async def send_paced(node: Any, request: Any, **options: Any) -> Any:
         if not isinstance(request, FetchRequest):
@@ -162,8 +168,11 @@ def paced(send: Send) -> Send:
         started = monotonic()
         response = await send(node, request, **options)
         size = sum(len(part[-1] or b"") for _, parts in response.topics for part in parts)
-        wait = FETCH_MAX_WAIT_MS / 1000 if size < FETCH_MIN_BYTES else 0.0
-        not_before[node] = started + wait
+        before = spacings.get(node, 0.0)
+        longest = max(LONGEST_SPACING_SECONDS, spacing_seconds)
+        spacing = spacing_seconds if size else min(max(2 * before, spacing_seconds), longest)
+        spacings[node] = spacing if size < ENOUGH_BYTES else 0.0
+        not_before[node] = started + spacings[node]
         return response
 
     return send_paced
@@ -184,7 +193,7 @@ class NothingRead(dict[TP, int | None]):
 
 
 class BatchingConsumer(driver.Consumer):
-    """Yields one message per fetched batch of a partition."""
+    """Yields one message per fetch: a list of batches, one of each partition."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -206,12 +215,13 @@ class BatchingConsumer(driver.Consumer):
         self,
         timeout: float,  # noqa: ASYNC109 - Faust's signature
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """Fetch, and yield a message per partition whose value is a `RecordBatch`."""
+        """Fetch, and yield a message per topic whose value is a list of `RecordBatch`."""
         generation = self.app.consumer_generation_id
         seeks = dict(self._seeks)
         records, _ = await self._wait_next_records(timeout)
         if not records or self.should_stop:
             return
+        taken: defaultdict[str, list[RecordBatch]] = defaultdict(list)
         for aiokafka_tp, fetched in records.items():
             tp, batch = ensure_TP(aiokafka_tp), cast("Fetched", fetched)
             fetched_under = seeks.get(tp, 0)
@@ -220,16 +230,21 @@ class BatchingConsumer(driver.Consumer):
                 await self._put_back(tp, self._sought[tp] if sought else batch.records[0].offset)
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-            yield tp, self._batch_message(tp, batch, fetched_under)
+            taken[tp.topic].append(
+                RecordBatch(tp.partition, batch.records, fetched_under, batch.read_from)
+            )
+        for topic, batches in taken.items():
+            tp = TP(topic, batches[-1].partition)
+            yield tp, self._message(tp, batches)
 
     async def _put_back(self, tp: TP, offset: int) -> None:
         # The fetch has moved the position on: without this the batch would never come again.
         if tp in self.assignment():
             await self.seek_wait({tp: offset})
 
-    def _batch_message(self, tp: TP, fetched: Fetched, seeks: int) -> ConsumerMessage:
-        batch = RecordBatch(tp.partition, fetched.records, seeks, fetched.read_from)
-        last = batch.records[-1]
+    def _message(self, tp: TP, batches: list[RecordBatch]) -> ConsumerMessage:
+        """Stands for the last record of the last batch, whose partition `tp` is."""
+        last = batches[-1].records[-1]
         return ConsumerMessage(
             tp.topic,
             tp.partition,
@@ -238,7 +253,7 @@ class BatchingConsumer(driver.Consumer):
             last.timestamp_type,
             [],
             None,
-            cast("Any", batch),
+            cast("Any", batches),
             None,
             0,
             0,
@@ -283,13 +298,15 @@ class BatchingTransport(driver.Transport):
 
 
 class BatchingApp(faust.App):
-    """A Faust app whose agents receive `RecordBatch`es.
+    """A Faust app whose agents receive lists of `RecordBatch`.
 
     `quiesce` is awaited before partitions are taken away and before the process ends; it must
-    return within a few seconds.
+    return within a few seconds. Fetches that bring little follow each other at
+    `fetch_spacing_seconds`.
     """
 
     quiesce: Callable[[], Awaitable[None]] | None = None
+    fetch_spacing_seconds: float = LONGEST_SPACING_SECONDS
     ended_by: ShoalError | None = None
 
     def end(self, error: ShoalError) -> None:
@@ -303,7 +320,7 @@ class BatchingApp(faust.App):
 
     def batched_topic(self, name: str, partitions: int) -> faust.TopicT:
         """A topic whose batches nobody acknowledges to Faust."""
-        return self.topic(name, partitions=partitions, acks=False, schema=BatchSchema())
+        return self.topic(name, partitions=partitions, acks=False, schema=FetchSchema())
 
 
 def crash_on_error(app: BatchingApp) -> Callable[[asyncio.Task[None]], None]:

@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 COMMIT_SECONDS = 1.0
 COMMIT_PATIENCE_SECONDS = 2.0
 MODEL_SECONDS = 0.5
-SCORE_LINGER_SECONDS = 0.002
 LIVE_SWEEP_SECONDS = 10.0
 
 
@@ -125,9 +124,7 @@ class Worker:
         self._topics = Topics(settings.namespace)
         self._position = FaustPosition(app, self._topics.events)
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._score: Together[Taking, Scored] = Together(
-            self._score_all, linger_seconds=SCORE_LINGER_SECONDS
-        )
+        self._score: Together[Taking, Scored] = Together(self._score_all)
         self._is_assigned = False
         for segmentation in maker.segmentations:
             for reason in get_args(Reason):
@@ -142,12 +139,13 @@ class Worker:
         """
         return self._is_assigned and all(lane.is_serving for lane in self.lanes.values())
 
-    async def take(self, batches: AsyncIterable[RecordBatch]) -> None:
+    async def take(self, fetches: AsyncIterable[Sequence[RecordBatch]]) -> None:
         """The agent: hand each batch to its lane; a full lane holds the others back."""
-        async for batch in batches:
-            lane = self.lanes.get(batch.partition)
-            if lane is not None:
-                await lane.inbox.put(batch)
+        async for batches in fetches:
+            for batch in batches:
+                lane = self.lanes.get(batch.partition)
+                if lane is not None:
+                    await lane.inbox.put(batch)
 
     async def assign(self, assigned: Iterable[TP]) -> None:
         """Claim the lanes of these partitions; every assignment starts afresh."""

@@ -72,10 +72,19 @@ def fetched(*offsets: int) -> dict[TopicPartition, Fetched]:
 
 
 async def messages(consumer: FetchOnce) -> list[RecordBatch]:
-    return [message.value for _, message in [pair async for pair in consumer.getmany(1.0)]]  # type: ignore[misc]  # the value is a batch
+    handed: list[Any] = [message async for _, message in consumer.getmany(1.0)]
+    return [batch for message in handed for batch in message.value]
 
 
-async def test_a_fetch_becomes_one_message_per_partition() -> None:
+async def test_a_fetch_becomes_one_message_with_a_batch_per_partition() -> None:
+    both = fetched(4, 5) | {TopicPartition("shoal.events", 1): Fetched([record(9, b"{}")], 9)}
+    ((tp, message),) = [pair async for pair in FetchOnce(both).getmany(1.0)]
+    batches: Any = message.value
+    assert (tp, message.offset) == (TP("shoal.events", 1), 9)
+    assert [(batch.partition, len(batch.records)) for batch in batches] == [(0, 2), (1, 1)]
+
+
+async def test_a_batch_says_where_it_was_read_from() -> None:
     (batch,) = await messages(FetchOnce(fetched(4, 5, 6)))
     assert [r.offset for r in batch.records] == [4, 5, 6]
     assert (batch.partition, batch.seeks, batch.read_from) == (0, 0, 3)
@@ -209,21 +218,48 @@ class Clock:
         self.seconds += seconds
 
 
-@pytest.mark.parametrize(("brought", "pause"), [(None, 0.02), (b"x", 0.02), (b"x" * 65_536, 0.0)])
-async def test_fetches_that_bring_little_follow_each_other_slowly(
-    brought: bytes | None, pause: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def pauses(brought: list[bytes | None], monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long each fetch waited that followed one which brought this, in ms."""
     clock = Clock(monkeypatch)
-    response = SimpleNamespace(topics=[("shoal.events", [(0, 0, 9, brought)])])
+    coming = iter([*brought, None])
 
     async def answer(*_: Any, **__: Any) -> Any:
-        return response
+        return SimpleNamespace(topics=[("shoal.events", [(0, 0, 9, next(coming))])])
 
-    send = paced(answer)
-    fetch = FetchRequest(20, 1, 1, 0, [])
-    await send(1, fetch)
-    assert clock.seconds == 100.0
-    await send(1, fetch)
-    assert clock.seconds == pytest.approx(100.0 + pause)
+    send, waited = paced(answer, 0.003), []
+    for _ in range(len(brought) + 1):
+        before = clock.seconds
+        await send(1, FetchRequest(20, 1, 1, 0, []))
+        waited.append(round((clock.seconds - before) * 1000, 3))
+    return waited[1:]
+
+
+async def test_fetches_that_bring_little_follow_each_other_after_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await pauses([b"x", b"x" * 100], monkeypatch) == [3, 3]
+
+
+async def test_fetches_that_bring_enough_follow_each_other_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await pauses([b"x" * 65_536] * 2, monkeypatch) == [0, 0]
+
+
+async def test_fetches_that_bring_nothing_are_further_and_further_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nothing: list[bytes | None] = [None] * 5
+    assert await pauses([*nothing, b"x", None], monkeypatch) == [3, 6, 12, 20, 20, 3, 6]
+
+
+async def test_nothing_but_fetches_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+
+    async def answer(*_: Any, **__: Any) -> Any:
+        return SimpleNamespace(topics=[])
+
+    send = paced(answer, 0.003)
+    await send(1, FetchRequest(20, 1, 1, 0, []))
     await send(1, SimpleNamespace())
-    assert clock.seconds == pytest.approx(100.0 + pause)
+    assert clock.seconds == 100.0

@@ -220,9 +220,9 @@ class TrainingKit:
 
     async def _one(
         self, records: list[ConsumerRecord], seeks: int | None
-    ) -> AsyncIterator[RecordBatch]:
+    ) -> AsyncIterator[list[RecordBatch]]:
         current = self.consumer._seeks[POPULATION]
-        yield RecordBatch(0, records, current if seeks is None else seeks, records[0].offset)
+        yield [RecordBatch(0, records, current if seeks is None else seeks, records[0].offset)]
 
     @property
     def trainer(self) -> Trainer:
