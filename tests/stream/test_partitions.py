@@ -7,7 +7,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.partitions import partitioner
+from stream.partitions import partitioner, partitioner_of_many
 
 # What Java's org.apache.kafka.common.utils.Utils.murmur2 gives, as its own tests list it.
 JAVA = {
@@ -33,6 +33,14 @@ def test_murmur2_puts_keys_where_aiokafka_does(key: bytes, partitions: int) -> N
     every = list(range(partitions))
     expected = DefaultPartitioner()(key, every, every)
     assert partitioner("murmur2", partitions)(key) == expected
+
+
+@pytest.mark.parametrize("name", ["murmur2", "crc32"])
+@given(keys=st.lists(st.binary(max_size=40) | st.binary(min_size=250, max_size=256)))
+def test_many_keys_are_put_where_each_alone_is(name: str, keys: list[bytes]) -> None:
+    alone = partitioner(name, 12)  # type: ignore[arg-type]  # one of the two
+    places = partitioner_of_many(name, 12)  # type: ignore[arg-type]  # the same
+    assert places(keys) == [alone(key) for key in keys]
 
 
 def test_crc32_is_the_one_that_librdkafka_uses() -> None:
