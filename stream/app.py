@@ -188,6 +188,8 @@ def _faust_app(settings: Settings, group: str) -> "ShoalApp":
         consumer_group_instance_id=settings.member,
         producer_request_timeout=60.0,
         producer_linger=0.0,
+        # Of what a broker takes at once by default, a quarter.
+        producer_max_batch_size=262_144,
         worker_redirect_stdouts=False,
         Worker=ShoalProcess,
     )

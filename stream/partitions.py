@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Partitioner = Literal["murmur2", "crc32"]
 Places = Callable[[Sequence[bytes]], list[int]]
 
+FEW = 8
 _SEED, _M, _R = 0x9747B28C, np.uint32(0x5BD1E995), np.uint32(24)
 
 
@@ -33,9 +34,15 @@ def partitioner_of_many(name: Partitioner, partitions: int) -> Places:
     """
     if name == "crc32":
         return lambda keys: [zlib.crc32(key) % partitions for key in keys]
-    return lambda keys: (
-        ((murmur2_of_many(keys) & 0x7FFF_FFFF) % partitions).tolist() if keys else []
-    )
+    alone = partitioner(name, partitions)
+
+    def places(keys: Sequence[bytes]) -> list[int]:
+        if len(keys) < FEW:
+            return list(map(alone, keys))
+        found: list[int] = ((murmur2_of_many(keys) & 0x7FFF_FFFF) % partitions).tolist()
+        return found
+
+    return places
 
 
 def murmur2_of_many(keys: Sequence[bytes]) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """A namespace's state made anew, from its event log and from what it has told."""
 
 from collections import Counter
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -25,6 +25,8 @@ from stream.deployment import FORMER, REBUILDING, deployment, former_layouts, lo
 from stream.homes import Homes
 from stream.log import log_ends, read_log
 from stream.names import Keys, Topics
+from stream.partitions import partitioner_of_many
+from stream.producing import Message, send_batch
 from stream.publisher import Publisher
 from stream.recount import Recount
 from stream.remains import Remains
@@ -60,26 +62,16 @@ class Rebuilt:
 
 
 class _Sender:
-    """Faust's manner of sending, for `Publisher`."""
+    """A producer of aiokafka's, for `Publisher`."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
 
-    async def send(  # noqa: PLR0917 - Faust's signature
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int | None,
-        timestamp: float | None,  # noqa: ARG002 - Faust's signature
-        headers: Mapping[str, bytes] | None,
-    ) -> Awaitable[Any]:
-        """See `stream.publisher.Producer`."""
-        pairs = list(headers.items()) if headers else None
-        sent: Awaitable[Any] = await self._producer.send(
-            topic, value, key=key, partition=partition, headers=pairs
-        )
-        return sent
+    async def send_batch(
+        self, topic: str, partition: int, messages: Sequence[Message]
+    ) -> tuple[int, Awaitable[Any]]:
+        """See `stream.producing.Producer`."""
+        return await send_batch(self._producer, topic, partition, messages)
 
 
 class Rebuild:
@@ -102,7 +94,8 @@ class Rebuild:
         # redis-py cannot tell its types that nothing is decoded here.
         self._redis: Any = redis
         self._catalogue = Catalogue(redis, self._keys)
-        self._publisher = Publisher(_Sender(producer), self._topics)
+        places = partitioner_of_many(settings.partitioner, settings.partitions)
+        self._publisher = Publisher(_Sender(producer), self._topics, places)
         self._maker = step_maker(settings, load_segmentation(settings.segmentation))
         self._homes = Homes(redis, self._keys, self._maker, replicas=settings.redis_replicas)
         self._send = self._homes.send

@@ -8,7 +8,7 @@ takes on assignment fence whoever trained before.
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from faust.types import TP
 from redis.exceptions import RedisError
@@ -130,7 +130,8 @@ class Training:
         log.info("training, %s", ", ".join(f"{x.name} in epoch {x.epoch}" for x in lines))
 
     def _make_lines(self) -> Lines:
-        publisher = Publisher(self._app.producer, self._topics)
+        producer: Any = self._app.producer  # a DurableProducer, which our transport makes
+        publisher = Publisher(producer, self._topics, lambda keys: [0] * len(keys))
         return tuple(
             ModelLine(
                 grouping,

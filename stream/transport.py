@@ -12,7 +12,7 @@ import asyncio
 import logging
 import signal
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, ClassVar, cast
@@ -28,7 +28,7 @@ from faust.types import TP, AppT, ConsumerMessage, Message
 from faust.types.transports import ConsumerT, ProducerT, TransportT
 
 from models.errors import ShoalError
-from stream import metrics
+from stream import metrics, producing
 
 log = logging.getLogger(__name__)
 
@@ -288,6 +288,12 @@ class DurableProducer(driver.Producer):
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
+
+    async def send_batch(
+        self, topic: str, partition: int, messages: Sequence[producing.Message]
+    ) -> tuple[int, Awaitable[Any]]:
+        """See `stream.producing.Producer`."""
+        return await producing.send_batch(self._ensure_producer(), topic, partition, messages)
 
 
 class BatchingTransport(driver.Transport):

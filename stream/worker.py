@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import replace
 from time import time
-from typing import get_args
+from typing import Any, get_args
 
 from faust.types import TP
 from redis.exceptions import RedisError
@@ -22,6 +22,7 @@ from stream.changes import Reason
 from stream.labels import Labels
 from stream.lanes import IDLE_SECONDS, Lane, LaneLimits
 from stream.names import Topics
+from stream.partitions import partitioner_of_many
 from stream.publisher import Publisher
 from stream.steps import Scored, StepMaker, Taking
 from stream.store import RedisStore
@@ -176,7 +177,7 @@ class Worker:
             partition,
             store=self._store,
             maker=self._maker,
-            publisher=Publisher(self._app.producer, self._topics),
+            publisher=self._publisher(),
             position=self._position,
             editions=lambda: self.editions,
             score=self._score,
@@ -190,6 +191,11 @@ class Worker:
             ),
             wall_ms=self._clock_ms,
         )
+
+    def _publisher(self) -> Publisher:
+        producer: Any = self._app.producer  # a DurableProducer, which our transport makes
+        places = partitioner_of_many(self._settings.partitioner, self._settings.partitions)
+        return Publisher(producer, self._topics, places)
 
     async def _score_all(self, takings: Sequence[Taking]) -> list[Scored]:
         scored = self._maker.events(takings, self.editions)

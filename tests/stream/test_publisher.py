@@ -1,13 +1,14 @@
 """Telling Kafka until it has everything."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
     ProducerFenced,
@@ -22,6 +23,7 @@ from models.identifiers import CustomerId
 from stream.batches import Rejection
 from stream.events import Reason
 from stream.names import Topics
+from stream.producing import Message, Producer
 from stream.publisher import (
     LONGEST_PAUSE_SECONDS,
     MAX_REJECTED_BYTES,
@@ -33,39 +35,33 @@ from tests.stream.lane_kit import record
 from tests.stream.test_changes import change, ref, target
 
 TOPICS = Topics("shop")
+SPREAD = {TOPICS.changes, TOPICS.rejected}
 Sent = tuple[str, bytes | None, bytes | None, Mapping[str, bytes] | None]
 
 
 class FailingProducer:
-    """Does with each message what comes next: takes it, or refuses it sooner or later."""
+    """Takes a message a batch, and does with each what comes next: takes it, or refuses it."""
 
-    def __init__(self, *outcomes: BaseException | None, at_once: bool = False) -> None:
+    def __init__(self, *outcomes: BaseException | None, batch: int = 1) -> None:
         self.outcomes: Iterator[BaseException | None] = iter(outcomes)
-        self.at_once = at_once
+        self.batch = batch
         self.sent: list[Sent] = []
         self.tried: list[bytes | None] = []
 
-    async def send(  # noqa: PLR0917 - as Faust has it
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int | None,
-        timestamp: float | None,
-        headers: Any,
-    ) -> Awaitable[Any]:
-        assert partition is timestamp is None
-        self.tried.append(value)
+    async def send_batch(
+        self, topic: str, partition: int, messages: Sequence[Message]
+    ) -> tuple[int, Awaitable[Any]]:
+        assert partition == (len(messages[0][0] or b"") % 2 if topic in SPREAD else 0)
+        taken = messages[: self.batch]
+        self.tried += [value for _, value, _ in taken]
         error = next(self.outcomes, None)
-        if error is not None and self.at_once:
-            raise error
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if error is None:
-            self.sent.append((topic, key, value, headers))
+            self.sent += [(topic, *message) for message in taken]
             ended.set_result(None)
         else:
             ended.set_exception(error)
-        return ended
+        return len(taken), ended
 
     @property
     def values(self) -> list[bytes | None]:
@@ -85,8 +81,8 @@ def pauses() -> Iterator[list[float]]:
         yield slept
 
 
-def publisher(producer: FailingProducer) -> Publisher:
-    return Publisher(producer, TOPICS)
+def publisher(producer: Producer) -> Publisher:
+    return Publisher(producer, TOPICS, lambda keys: [len(key) % 2 for key in keys])
 
 
 def changes(n: int) -> list[tuple[CustomerId, bytes]]:
@@ -164,10 +160,9 @@ async def test_a_lone_surrogate_in_a_detail_does_not_stop_a_rejection() -> None:
     assert len(producer.sent) == 1
 
 
-@pytest.mark.parametrize("at_once", [False, True])
-async def test_what_kafka_refused_is_sent_again_and_nothing_else(*, at_once: bool) -> None:
+async def test_what_kafka_refused_is_sent_again_and_nothing_else() -> None:
     refused = RequestTimedOutError()
-    producer = FailingProducer(None, refused, None, refused, refused, None, at_once=at_once)
+    producer = FailingProducer(None, refused, None, refused, refused, None)
     before = metric("shoal_kafka_errors_total")
     await publisher(producer).changes(changes(4))
     assert producer.tried == [b"change %d" % i for i in (0, 1, 2, 3, 1, 3, 1)]
@@ -175,18 +170,51 @@ async def test_what_kafka_refused_is_sent_again_and_nothing_else(*, at_once: boo
     assert metric("shoal_kafka_errors_total") == before + 2
 
 
+async def test_a_batch_that_kafka_refused_is_sent_again_as_a_whole() -> None:
+    producer = FailingProducer(None, RequestTimedOutError(), batch=3)
+    await publisher(producer).changes(changes(5))
+    assert producer.values == [b"change %d" % i for i in range(5)]
+    assert producer.tried == [b"change %d" % i for i in (0, 1, 2, 3, 4, 3, 4)]
+
+
+async def test_messages_go_to_the_partition_of_their_key() -> None:
+    producer = FailingProducer(batch=9)
+    names = ("a", "bb", "c", "dd", "e")
+    await publisher(producer).changes([(CustomerId(name), name.encode()) for name in names])
+    assert producer.values == [b"a", b"c", b"e", b"bb", b"dd"]
+
+
+class DeafProducer(FailingProducer):
+    """Refuses to queue anything, once."""
+
+    is_deaf = True
+
+    async def send_batch(
+        self, topic: str, partition: int, messages: Sequence[Message]
+    ) -> tuple[int, Awaitable[Any]]:
+        if self.sent and self.is_deaf:
+            self.is_deaf = False
+            raise KafkaTimeoutError
+        return await super().send_batch(topic, partition, messages)
+
+
+async def test_what_could_not_be_queued_is_queued_again() -> None:
+    producer = DeafProducer()
+    await publisher(producer).changes(changes(3))
+    assert producer.values == [b"change %d" % i for i in range(3)]
+
+
 @given(
     outcomes=st.lists(
         st.sampled_from([None, RequestTimedOutError, ProducerSendError]), max_size=30
     ),
     n=st.integers(0, 8),
-    at_once=st.booleans(),
 )
 @settings(deadline=None)
 def test_only_what_was_refused_goes_again_and_always_in_order(
-    *, outcomes: list[type[Exception] | None], n: int, at_once: bool
+    outcomes: list[type[Exception] | None], n: int
 ) -> None:
-    producer = FailingProducer(*(error() if error else None for error in outcomes), at_once=at_once)
+    producer = FailingProducer(*(error() if error else None for error in outcomes))
     asyncio.run(publisher(producer).changes(changes(n)))
     to_come, pending = iter(outcomes), [value for _, value in changes(n)]
     tried, taken = list[bytes](), list[bytes]()
@@ -215,9 +243,8 @@ async def test_pauses_grow_up_to_a_limit(pauses: list[float]) -> None:
     assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, *[LONGEST_PAUSE_SECONDS] * 3]
 
 
-@pytest.mark.parametrize("at_once", [False, True])
-async def test_what_is_not_kafkas_fault_is_raised(*, at_once: bool) -> None:
-    producer = FailingProducer(None, ValueError("a bug"), at_once=at_once)
+async def test_what_is_not_kafkas_fault_is_raised() -> None:
+    producer = FailingProducer(None, ValueError("a bug"))
     with pytest.raises(ValueError, match="a bug"):
         await publisher(producer).changes(changes(2))
 

@@ -1,7 +1,7 @@
 """A process says for which server it waits, whoever in it does."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from redis.exceptions import OutOfMemoryError
 from models.identifiers import CustomerId
 from stream import publisher
 from stream.names import Topics
+from stream.producing import Message
 from stream.store import Outcome, Step
 from stream.waiting import is_waited_for, waiting
 from tests.memory_store import MemoryStore
@@ -63,8 +64,11 @@ class SilentProducer:
     def __init__(self) -> None:
         self.acknowledged = asyncio.Event()
 
-    async def send(self, *_: Any) -> Awaitable[Any]:
-        return asyncio.ensure_future(self.acknowledged.wait())
+    async def send_batch(
+        self, topic: str, partition: int, messages: Sequence[Message]
+    ) -> tuple[int, Awaitable[Any]]:
+        assert (topic, partition) == ("shop.segment-changes", 5)
+        return len(messages), asyncio.ensure_future(self.acknowledged.wait())
 
 
 async def test_a_message_that_no_broker_acknowledges_makes_the_process_wait_for_kafka(
@@ -73,7 +77,9 @@ async def test_a_message_that_no_broker_acknowledges_makes_the_process_wait_for_
     monkeypatch.setattr(publisher, "AWAY_SECONDS", 0.05)
     producer = SilentProducer()
     telling = asyncio.create_task(
-        publisher.Publisher(producer, Topics("shop")).changes([(CustomerId("ann"), b"1")])
+        publisher.Publisher(producer, Topics("shop"), lambda _: [5]).changes(
+            [(CustomerId("ann"), b"1")]
+        )
     )
     await asyncio.sleep(0)
     assert not is_waited_for("kafka")
