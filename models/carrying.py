@@ -1,20 +1,17 @@
 """What a rebuild keeps of a profile while everything that was counted goes."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
 from models.columns import Rows
-from models.formats import FORMAT, FutureFormatError
-from models.layout import record_of
+from models.layout import FIRST_PACKED, record_of
+from models.packing import Packing, by_head, pad
 from models.profiles import ProfileSchema
 
 KEPT = ("incarnation", "last_ms")
 KEPT_OF_EACH = ("version", "segment", "previous", "since_ms")
 """What is kept for each segmentation."""
-
-_HEAD = 8
 
 
 def carry(schema: ProfileSchema, blobs: Sequence[bytes | None]) -> Rows:
@@ -30,19 +27,14 @@ def carry(schema: ProfileSchema, blobs: Sequence[bytes | None]) -> Rows:
         A profile was stored by a newer Shoal.
     """
     rows = schema.empty(len(blobs))
-    alike: defaultdict[bytes, list[int]] = defaultdict(list)
-    for at, blob in enumerate(blobs):
-        if blob:
-            alike[blob[:_HEAD].ljust(_HEAD, b"\0")].append(at)
-    for head, places in alike.items():
-        if head[0] > FORMAT:
-            raise FutureFormatError("a stored profile", head[0])
+    for head, places in by_head(blobs).items():
+        chosen = [blobs[at] or b"" for at in places]
         # These stand before whatever a schema adds.
-        header = record_of(0, 0, 0, max(head[1], 1))
-        size = header.itemsize
-        old = np.frombuffer(
-            b"".join((blobs[at] or b"").ljust(size, b"\0")[:size] for at in places), header
-        )
+        front = record_of(0, 0, 0, max(head[1], 1))
+        if head[0] >= FIRST_PACKED:
+            old = Packing(front).unpack_front(chosen)
+        else:
+            old = np.frombuffer(pad(chosen, front.itemsize), front)
         for name in KEPT:
             rows[name][places] = old[name]
         known = schema.segmentations_of(int.from_bytes(head[4:], "little"))[: max(head[1], 1)]

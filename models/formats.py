@@ -2,7 +2,7 @@
 
 from models.errors import ShoalError
 
-FORMAT = 2
+FORMAT = 3
 """Who changes what is stored raises it, and goes on reading every format below."""
 
 

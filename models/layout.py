@@ -9,8 +9,10 @@ import numpy as np
 
 from models.columns import Rows
 from models.features import Attribute, Feature, Kind, Selector
+from models.packing import Packing, pad
 
 REMEMBERED_IDS = 16
+FIRST_PACKED = 3
 DAY_MS = 86_400_000
 
 Places = list[tuple[int, int]]
@@ -85,16 +87,29 @@ def record_of(
     n_distinct: int,
     n_segmentations: int = 1,
     n_attributes: int = 0,
+    *,
+    is_packed: bool = True,
 ) -> np.dtype[np.void]:
-    """Record layout; what is most often zero stands last, so that it need not be stored.
+    """Record layout: a head of 8 bytes, whole numbers, then words that are zero or use all 8 bytes.
 
-    With one segmentation it is format 1, which left `segmentations` at 0.
+    Formats 1 and 2 were not packed (`models/packing.py`): there, what was most often zero stood
+    last, and `presence_bytes` and, in format 1, `segmentations` were 0.
     """
     each = (n_segmentations,)
+    times = [("times", "<i8", (n_times,))]
+    sums = [("sums", "<f8", (n_sums,))]
+    distinct = [("window", "<i8", (n_distinct,)), ("bits", "<u8", (n_distinct, 2))]
+    attributes = [("attributes", "<f8", (n_attributes,))]
+    attribute_ms = [("attribute_ms", "<i8", (n_attributes,))]
+    counted = (
+        [*times, *distinct, *attribute_ms, *sums, *attributes]
+        if is_packed
+        else [*times, *sums, *distinct, *attributes, *attribute_ms]
+    )
     fields: list[tuple[Any, ...]] = [
         ("format", "u1"),
         ("segmentations", "u1"),
-        ("reserved", "u1", (2,)),
+        ("presence_bytes", "<u2"),
         ("schema", "<u4"),
         ("version", "<u4", each),
         ("segment", "<u4", each),
@@ -106,18 +121,13 @@ def record_of(
         ("last_ms", "<i8"),
         ("visit_ms", "<i8"),
         ("session", "<u8"),
-        ("times", "<i8", (n_times,)),
-        ("sums", "<f8", (n_sums,)),
-        ("window", "<i8", (n_distinct,)),
-        ("bits", "<u8", (n_distinct, 2)),
-        ("attributes", "<f8", (n_attributes,)),
-        ("attribute_ms", "<i8", (n_attributes,)),
+        *counted,
         ("ids", "<u8", (REMEMBERED_IDS,)),
     ]
     return np.dtype(fields)
 
 
-_HEAD = {"format", "segmentations", "schema", *ASSIGNED}
+_HEAD = {"format", "segmentations", "presence_bytes", "schema", *ASSIGNED}
 _BY_NAME = _HEAD | {"times", "sums", "window", "bits", "attributes", "attribute_ms"}
 
 
@@ -150,12 +160,11 @@ class Wanted(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredLayout:
-    """How profiles of another schema lie, so that they can be read by name.
+    """How profiles of another schema or format lie, so that they can be read by name.
 
     `segmentations` is None in format 1, which had one and did not say its name.
     """
 
-    dtype: np.dtype[np.void]
     segmentations: tuple[str, ...] | None
     times: tuple[str, ...]
     sums: tuple[str, ...]
@@ -168,30 +177,46 @@ class StoredLayout:
         times, sums, distinct = (tuple(layout[name]) for name in ("times", "sums", "distinct"))
         named = tuple(layout["segmentations"]) if "segmentations" in layout else None
         attributes = tuple(layout.get("attributes", ()))
-        dtype = record_of(
-            len(times),
-            len(sums),
-            len(distinct),
-            1 if named is None else len(named),
-            len(attributes),
-        )
-        return cls(dtype, named, times, sums, distinct, attributes)
+        return cls(named, times, sums, distinct, attributes)
 
-    def translate(self, blob: bytes, schema: Wanted) -> np.void:
-        """The profile under `schema`: what both know is kept, what is new starts empty.
+    def record(self, *, is_packed: bool) -> np.dtype[np.void]:
+        """Record of one profile."""
+        return record_of(
+            len(self.times),
+            len(self.sums),
+            len(self.distinct),
+            1 if self.segmentations is None else len(self.segmentations),
+            len(self.attributes),
+            is_packed=is_packed,
+        )
+
+    def read(self, blobs: Sequence[bytes], stored_format: int) -> Rows:
+        """The profiles as they were stored.
+
+        Raises
+        ------
+        DamagedProfileError
+            A blob has not the size that it says.
+        """
+        if stored_format >= FIRST_PACKED:
+            return Packing(self.record(is_packed=True)).unpack(blobs)
+        dtype = self.record(is_packed=False)
+        return np.frombuffer(pad(blobs, dtype.itemsize), dtype)
+
+    def translate(self, old: Rows, schema: Wanted) -> Rows:
+        """The profiles under `schema`: what both know is kept, what is new starts empty.
 
         An accumulator whose half-life changed goes on from the old one with the nearest half-life.
         """
-        old = np.frombuffer(blob.ljust(self.dtype.itemsize, b"\0"), dtype=self.dtype)[0]
-        row: np.void = schema.empty(1)[0]
-        for name in self.dtype.names or ():
+        rows = schema.empty(old.size)
+        for name in old.dtype.names or ():
             if name not in _BY_NAME:
-                row[name] = old[name]
+                rows[name] = old[name]
         for fields, places in self._shared(schema):
             for here, there in places:
                 for name in fields:
-                    row[name][here] = old[name][there]
-        return row
+                    rows[name][:, here] = old[name][:, there]
+        return rows
 
     def _shared(self, schema: Wanted) -> Iterator[tuple[Sequence[str], Places]]:
         """Fields, and where in them what both schemas know stands: here now, there before."""

@@ -22,7 +22,7 @@ from models.columns import Bools, Floats, Ints, Rows
 from models.distinct import estimate
 from models.errors import ShoalError
 from models.features import ATTRIBUTE_KINDS, Attribute, Feature, Kind, Selector
-from models.formats import FORMAT, FutureFormatError
+from models.formats import FORMAT
 from models.identifiers import hash64
 from models.layout import (
     DAY_MS,
@@ -33,6 +33,7 @@ from models.layout import (
     record_of,
     slots_of,
 )
+from models.packing import HEAD_BYTES, Packing, by_head
 
 __all__ = ["DAY_MS", "ProfileSchema", "UnknownProfileError"]
 
@@ -144,18 +145,27 @@ class ProfileSchema:
         """Hash of the layout, kept in every stored profile."""
         return hash64(repr(self.layout)) & 0xFFFF_FFFF
 
+    @cached_property
+    def _packing(self) -> Packing:
+        return Packing(self.dtype)
+
+    @cached_property
+    def _head(self) -> bytes:
+        """What every profile begins with that is stored under this schema."""
+        return self.empty(1).tobytes()[:HEAD_BYTES]
+
     def empty(self, n: int) -> Rows:
         """`n` profiles of customers that were never seen."""
         rows = np.zeros(n, dtype=self.dtype)
         rows["format"] = FORMAT
         rows["segmentations"] = len(self.segmentations)
+        rows["presence_bytes"] = self._packing.presence_bytes
         rows["schema"] = self.id
         return rows
 
     def encode(self, rows: Rows) -> list[bytes]:
-        """Stored form of each profile: its record without the zeros at the end."""
-        data, size = rows.tobytes(), self.dtype.itemsize
-        return [data[at : at + size].rstrip(b"\0") for at in range(0, len(data), size)]
+        """Stored form of each profile (`models/packing.py`)."""
+        return self._packing.pack(rows)
 
     def decode(self, blobs: Sequence[bytes | None]) -> Rows:
         """Profiles from their stored form; None is a customer that was never seen.
@@ -166,17 +176,15 @@ class ProfileSchema:
             A profile was stored by a newer Shoal.
         UnknownProfileError
             A profile's schema is not known yet (see `learn_layout`).
+        DamagedProfileError
+            A profile has not the size that it says.
         """
-        size = self.dtype.itemsize
-        new = self.empty(1).tobytes()
-        own = new[:8]
-        rows = np.frombuffer(
-            b"".join(new if blob is None else blob.ljust(size, b"\0")[:size] for blob in blobs),
-            dtype=self.dtype,
-        ).copy()
-        for at, blob in enumerate(blobs):
-            if blob is not None and blob[:8] != own:
-                rows[at] = self._decode_older(blob)
+        known = [blob for blob in blobs if blob]
+        if len(known) == len(blobs) and {blob[:HEAD_BYTES] for blob in known} == {self._head}:
+            return self._packing.unpack(known)
+        rows = self.empty(len(blobs))
+        for head, places in by_head(blobs).items():
+            rows[places] = self._read(head, [blobs[at] or b"" for at in places])
         return rows
 
     def learn_layout(self, schema_id: int, layout: Mapping[str, Sequence[str]]) -> None:
@@ -189,14 +197,16 @@ class ProfileSchema:
         known = layout.segmentations if layout else None
         return self.segmentations if known is None else known
 
-    def _decode_older(self, blob: bytes) -> np.void:
-        if blob[0] > FORMAT:
-            raise FutureFormatError("a stored profile", blob[0])
-        schema_id = int.from_bytes(blob[4:8], "little")
+    def _read(self, head: bytes, blobs: Sequence[bytes]) -> Rows:
+        if head == self._head:
+            return self._packing.unpack(blobs)
+        schema_id = int.from_bytes(head[4:], "little")
         layout = self._older.get(schema_id)
+        if layout is None and schema_id == self.id:
+            layout = StoredLayout.of(self.layout)
         if layout is None:
             raise UnknownProfileError(schema_id)
-        return layout.translate(blob, self)
+        return layout.translate(layout.read(blobs, stored_format=head[0]), self)
 
     def vectors(self, rows: Rows, now_ms: int | Ints) -> Floats:
         """Feature vectors at a time, or each at a time of its own, in the features' own units.

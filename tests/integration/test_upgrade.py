@@ -27,6 +27,7 @@ from stream.partitions import partitioner
 from stream.processes import Processes
 from stream.topics import create_topics
 from tests.integration.test_worker import COUNTS, START_MS, Shop, running, until
+from tests.models.former_profiles import stored_before
 from tests.stream.lane_kit import record, two_segments
 
 pytestmark = pytest.mark.slow
@@ -161,6 +162,24 @@ async def test_another_segmentation_file_goes_on_with_what_was_counted(
     assert_alike(found, counted_by([(schema_of(older), first), (schema_of(later), second)]))
     orders = {name: row[0] for name, row in found.items()}
     assert orders == {name: counts[0] for name, counts in Shop(2_000).truth().items()}
+
+
+async def test_profiles_of_the_format_before_are_counted_on(
+    older: Settings, tmp_path: Path, redis: Redis
+) -> None:
+    first, second = Shop(1_000), Shop(1_000, first=1_000)
+    async with worker(older, tmp_path / "a") as processes:
+        await feed(first, older, processes, 1_000)
+    schema = schema_of(older)
+    untyped: Any = redis
+    async for key in untyped.scan_iter(f"{older.namespace}:profile:*", count=1000):
+        rows = schema.decode([await untyped.get(key)])
+        await untyped.set(key, stored_before(schema, rows, 2)[0])
+    async with worker(older, tmp_path / "b") as processes:
+        await feed(second, older, processes, 2_000)
+    assert_alike(
+        await profiles(older, redis), counted_by([(schema, first), (schema_of(older), second)])
+    )
 
 
 async def test_workers_with_two_segmentation_files_lose_nothing_that_both_know(

@@ -11,9 +11,11 @@ from models.features import Feature, Kind
 from models.formats import FutureFormatError
 from models.profiles import DAY_MS, ProfileSchema
 from models.scoring import expire, present, size_changes
+from tests.models.former_profiles import stored_before
 from tests.models.test_accumulators import SCHEMA, START_MS, columns, event, events_strategy
 
 EXPIRE_MS = 60 * DAY_MS
+HEAD = {"format", "segmentations", "presence_bytes", "schema"}
 
 
 def told(n: int = 3) -> np.ndarray:
@@ -38,7 +40,7 @@ def test_what_was_told_stays_and_what_was_counted_goes() -> None:
     kept = {*KEPT, *KEPT_OF_EACH}
     for name in kept:
         assert_array_equal(carried[name], rows[name])
-    for name in set(SCHEMA.dtype.names or ()) - kept - {"format", "segmentations", "schema"}:
+    for name in set(SCHEMA.dtype.names or ()) - kept - HEAD:
         assert not carried[name].any(), name
     assert present(carried).all()
 
@@ -122,13 +124,18 @@ def test_segmentations_of_a_lost_layout_are_carried_in_todays_order(n: int) -> N
 
 
 def test_profiles_of_the_first_format_are_carried_as_the_first_segmentation() -> None:
-    blob = bytearray(SCHEMA.encode(told(1))[0])
-    blob[:2] = b"\x01\x00"
-    carried = carry(TWO, [bytes(blob), None, *TWO.encode(told_two())])
+    (blob,) = stored_before(SCHEMA, told(1), 1)
+    carried = carry(TWO, [blob, None, *TWO.encode(told_two())])
     assert carried["segment"].tolist() == [[1, 0], [0, 0], [2, 20], [2, 20]]
     assert carried["last_ms"].tolist() == [START_MS, 0, START_MS, START_MS]
 
 
+def test_profiles_of_the_second_format_are_carried_as_those_of_today() -> None:
+    for schema, rows in ((SCHEMA, told()), (TWO, told_two())):
+        former = carry(schema, stored_before(schema, rows, 2))
+        assert former.tobytes() == carry(schema, schema.encode(rows)).tobytes()
+
+
 def test_a_format_from_the_future_is_refused() -> None:
-    with pytest.raises(FutureFormatError, match="has format 3, this Shoal reads 2"):
-        carry(SCHEMA, [b"\x03" + bytes(11)])
+    with pytest.raises(FutureFormatError, match="has format 4, this Shoal reads 3"):
+        carry(SCHEMA, [b"\x04" + bytes(11)])

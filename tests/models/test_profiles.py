@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from models.accumulators import update
 from models.features import Feature, Kind, Selector
 from models.formats import FutureFormatError
 from models.profiles import DAY_MS, ProfileSchema, UnknownProfileError
+from tests.models.former_profiles import STORED_BY_FORMAT_2, stored_before
+from tests.models.former_profiles import known_customer as told_customer
 from tests.models.test_accumulators import ORDER, SCHEMA, START_MS, VIEW, columns, event
 
 
@@ -20,23 +20,8 @@ def known_customer() -> np.ndarray:
     return rows
 
 
-@given(st.lists(st.binary(min_size=0, max_size=SCHEMA.dtype.itemsize - 8), max_size=5))
-def test_whatever_is_stored_reads_back_the_same(bodies: list[bytes]) -> None:
-    rows = SCHEMA.empty(len(bodies))
-    raw = bytearray(rows.tobytes())
-    for at, body in enumerate(bodies):
-        begin = at * SCHEMA.dtype.itemsize + 8
-        raw[begin : begin + len(body)] = body
-    rows = np.frombuffer(bytes(raw), dtype=SCHEMA.dtype)
-    assert SCHEMA.decode(SCHEMA.encode(rows)).tobytes() == rows.tobytes()
-
-
 def test_a_customer_never_seen_is_an_empty_profile() -> None:
     assert SCHEMA.decode([None]).tobytes() == SCHEMA.empty(1).tobytes()
-
-
-def test_an_empty_profile_is_stored_in_eight_bytes() -> None:
-    assert [len(blob) for blob in SCHEMA.encode(SCHEMA.empty(2))] == [8, 8]
 
 
 def test_the_order_of_features_does_not_change_their_values() -> None:
@@ -99,25 +84,32 @@ def test_an_unknown_schema_says_what_to_do() -> None:
 
 def test_a_format_from_the_future_is_refused() -> None:
     blob = b"\x09" + SCHEMA.encode(known_customer())[0][1:]
-    told = "^a stored profile has format 9, this Shoal reads 2: run the version that wrote it"
+    told = "^a stored profile has format 9, this Shoal reads 3: run the version that wrote it"
     with pytest.raises(FutureFormatError, match=told):
         SCHEMA.decode([blob])
 
 
-def of_the_first_format(blob: bytes) -> bytes:
-    return b"\x01\x00" + blob[2:]
-
-
 def test_profiles_of_the_first_format_are_the_first_segmentations() -> None:
-    rows = known_customer()
-    rows["segment"], rows["version"], rows["model"] = 3, 9, 7
-    blob = of_the_first_format(SCHEMA.encode(rows)[0])
+    rows = told_customer()
+    (blob,) = stored_before(SCHEMA, rows, 1)
     layout = {k: v for k, v in SCHEMA.layout.items() if k in {"times", "sums", "distinct"}}
     two = ProfileSchema(SCHEMA.features, segmentations=("default", "value"))
-    for schema in (SCHEMA, two):
+    one = ProfileSchema(SCHEMA.features)
+    for schema in (one, two):
         schema.learn_layout(SCHEMA.id, layout)
         (read,) = schema.decode([blob])
         assert (read["segment"][0], read["version"][0], read["model"][0]) == (3, 9, 7)
         assert not read["version"][1:].any()
         now_ms = START_MS + 3 * DAY_MS
         assert_array_equal(schema.vectors(np.array([read]), now_ms), SCHEMA.vectors(rows, now_ms))
+
+
+def test_profiles_of_the_second_format_read_as_they_were() -> None:
+    rows = told_customer()
+    assert stored_before(SCHEMA, rows, 2) == [STORED_BY_FORMAT_2]
+    (today,) = SCHEMA.encode(rows)
+    read = SCHEMA.decode([STORED_BY_FORMAT_2, None, today])
+    assert read[[0, 2]].tobytes() == 2 * rows.tobytes()
+    other = ProfileSchema(SCHEMA.features[::-1])
+    other.learn_layout(SCHEMA.id, SCHEMA.layout)
+    assert other.decode([STORED_BY_FORMAT_2]).tobytes() == other.decode([today]).tobytes()

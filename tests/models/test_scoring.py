@@ -132,8 +132,9 @@ def test_who_was_quiet_too_long_is_forgotten_and_the_version_goes_on_counting() 
     assert moves.target.tolist() == moves.runner_up.tolist() == [0]
     assert (rows["version"][2, 0], rows["incarnation"][2]) == (2, 1234)
     assert rows["previous"][2, 0] == before["segment"][2, 0]
-    kept = ["format", "segmentations", "schema", "version", "incarnation", "previous", "since_ms"]
-    for name in set(SCHEMA.dtype.names or ()) - set(kept):
+    head = {"format", "segmentations", "presence_bytes", "schema"}
+    kept = head | {"version", "incarnation", "previous", "since_ms"}
+    for name in set(SCHEMA.dtype.names or ()) - kept:
         assert not rows[name][2].any(), name
     others = np.arange(N) != 2
     assert_array_equal(rows[others], before[others])
