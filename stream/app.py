@@ -22,7 +22,7 @@ from stream.health import HealthServer
 from stream.labels import Labels
 from stream.money import Money
 from stream.names import Keys, Topics
-from stream.partitions import partitioner
+from stream.partitions import partitioner, partitioner_of_many
 from stream.preflight import require
 from stream.pulse import CALL_SECONDS, KafkaSign, Pulse, RedisSign
 from stream.quiet_logs import calm
@@ -137,6 +137,7 @@ def step_maker(settings: Settings, segmentation: SegmentationConfig) -> StepMake
             partition_of=partitioner(settings.partitioner, settings.partitions),
             correct_skew=is_live,
             attributes=schema.attributes,
+            places=partitioner_of_many(settings.partitioner, settings.partitions),
         ),
         expire_after_ms=int(segmentation.expire_after_days * DAY_MS),
         is_live=is_live,

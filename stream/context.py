@@ -6,30 +6,32 @@ refused.
 
 from collections.abc import Mapping
 
+from stream.wire import WireContext
+
 MAX_CHANNEL = 64
 
 
-def traits_of(own: Mapping[str, object] | None, context: object) -> Mapping[str, object] | None:
+def traits_of(
+    own: Mapping[str, object] | None, context: WireContext | None
+) -> Mapping[str, object] | None:
     """The traits of an event, else those of its context.
 
-    >>> traits_of(None, {"traits": {"age": 42}})
+    >>> traits_of(None, WireContext(traits={"age": 42}))
     {'age': 42}
     """
-    if own is None and isinstance(context, dict):
-        told = context.get("traits")
-        return told if isinstance(told, dict) else None
+    if own is None and context is not None:
+        return context.traits if isinstance(context.traits, dict) else None
     return own
 
 
-def channel_of(own: str | int | None, context: object) -> str | None:
+def channel_of(own: str | int | None, context: WireContext | None) -> str | None:
     """The channel of an event, else that of its context, at most 64 characters; None for blank.
 
-    >>> channel_of(None, {"channel": " store "})
+    >>> channel_of(None, WireContext(channel=" store "))
     'store'
     """
     if own is None:
-        told = context.get("channel") if isinstance(context, dict) else None
-        if not isinstance(told, str):
+        if context is None or not isinstance(context.channel, str):
             return None
-        own = told
+        own = context.channel
     return str(own)[:MAX_CHANNEL].strip() or None

@@ -5,8 +5,17 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
+MAX_BYTES = 32_768
+"""As much as Segment takes in one event, so that whatever comes from there is read."""
+
 MAX_ID = 256
 MAX_LINES = 500
+SMALL_BYTES = 4_096
+MAX_PARTS = 3 * MAX_LINES
+"""Lists and objects in an event: of nothing else can a few bytes cost as much."""
+
+FEW_LINES = 64
+BYTES_A_LINE = 20
 
 SEGMENT_NAMES = {
     "event_id": "messageId",
@@ -34,6 +43,14 @@ _CustomerId = Annotated[
     Annotated[str, Field(max_length=MAX_ID, pattern=r"^[^\x00-\x1f\x7f-\x9f{}]+$")] | _Integer,
     Field(union_mode="left_to_right"),
 ]
+
+
+def are_too_thin(lines: int, size: int) -> bool:
+    """Whether an event of `size` bytes has more lines than anything could be said in.
+
+    An empty line takes 3 bytes, and costs as much to check as one that says something.
+    """
+    return lines > FEW_LINES and size < BYTES_A_LINE * lines
 
 
 class Product(TypedDict, total=False):

@@ -88,6 +88,7 @@ class EmbeddedRedis(EmbeddedServer):
             "appendonly": "yes",
             "appendfsync": self._appendfsync,
             "maxmemory-policy": "noeviction",
+            "hash-max-listpack-value": "512",
             "save": "",
             **self._options,
         }

@@ -1,31 +1,31 @@
 """Events as a worker reads them from the bytes of a Kafka record."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from math import isfinite
-from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails, from_json
+from msgspec import Struct
 
-from models.errors import ShoalError
 from models.identifiers import CustomerId
+from stream.checked import InvalidEvent, Reason, checked
 from stream.context import channel_of, traits_of
-from stream.contract import MAX_ID, MAX_LINES, SEGMENT_NAMES, Event, Properties
+from stream.contract import MAX_BYTES, MAX_ID, MAX_PARTS, Event
 from stream.event_types import KNOWN_TYPES, RESERVED_TYPES, type_name
 from stream.lines import Lines, is_blank, is_reduced, sum_up
 from stream.money import Money
+from stream.wire import WireEvent, WireProperties, as_decoded, decoded
 
-__all__ = ["KNOWN_TYPES", "Event", "InvalidEvent", "ParsedEvent", "Reason", "parse", "type_name"]
-
-MAX_BYTES = 32_768
-"""As much as Segment takes in one event, so that whatever comes from there is read."""
-
-SMALL_BYTES = 4_096
-MAX_PARTS = 3 * MAX_LINES
-"""Lists and objects in an event: of nothing else can a few bytes cost as much."""
+__all__ = [
+    "KNOWN_TYPES",
+    "MAX_BYTES",
+    "MAX_PARTS",
+    "Event",
+    "InvalidEvent",
+    "ParsedEvent",
+    "Reason",
+    "parse",
+    "type_name",
+]
 
 MAX_TYPE = 64
 MAX_AMOUNT = 1e15
@@ -38,39 +38,9 @@ SHORTEST_MOMENT = len("2024-01-31T12:30:00")
 LONGEST_MOMENT = 64
 ORDER = "order_completed"
 
-_OUR_NAMES = {theirs: ours for ours, theirs in SEGMENT_NAMES.items() if theirs != "event"}
-_UNION_TAGS = frozenset({"str", "int", "float", "constrained-str", "constrained-int"})
 
-
-class Reason(StrEnum):
-    """Why an event was set aside."""
-
-    TOO_LARGE = "too_large"
-    INVALID_JSON = "invalid_json"
-    INVALID = "invalid"
-    MISSING_EVENT_ID = "missing_event_id"
-    MISSING_CUSTOMER_ID = "missing_customer_id"
-    INVALID_CUSTOMER_ID = "invalid_customer_id"
-    NOT_FINITE = "not_finite"
-    INVALID_TIMESTAMP = "invalid_timestamp"
-    TIMESTAMP_IN_FUTURE = "timestamp_in_future"
-    KEY_MISMATCH = "key_mismatch"
-    WRONG_PARTITION = "wrong_partition"
-    NOT_SUPPORTED_YET = "not_supported_yet"
-
-
-class InvalidEvent(ShoalError):  # noqa: N818 - the event is invalid; nothing is broken here
-    """An event that cannot be counted; `detail` names the field and shows nothing of its value."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-
-
-@dataclass(slots=True)
-class ParsedEvent:
-    """What a worker needs of an event; not frozen, since that would cost a microsecond.
+class ParsedEvent(Struct, gc=False):
+    """What a worker needs of an event; not frozen, and no dataclass, since that would cost more.
 
     `value` is in the configured currency; `unknown_currency` is the event's where it has
     no rate, so that `value` is 0. Numbers are finite. `categories` are those of the event and of
@@ -112,13 +82,10 @@ def parse(
     """
     if value is None:
         raise InvalidEvent(Reason.INVALID_JSON, "the record has no value")
-    document = _document(value)
-    try:
-        event = _VALIDATE(document)
-    except ValidationError as error:
-        raise _refusal(error) from None
+    event = decoded(value) or as_decoded(checked(value))
     customer = _customer_id(event.customer_id, key)
-    kind = _type_of(event)
+    # Most types come in their one spelling.
+    kind = event.type if event.type in KNOWN_TYPES else _type_of(event)
     time_ms = _epoch_ms(event.timestamp, "timestamp")
     if correct_skew and event.sent_at is not None:
         time_ms = _corrected_ms(time_ms, event.sent_at, received_ms)
@@ -127,43 +94,31 @@ def parse(
     given = event.properties or _NO_PROPERTIES
     lines = sum_up(given.products) if given.products else None
     amount: float | None = _amount(kind, given, lines)
-    if amount:
+    if amount and given.currency is not None:
         amount = money.convert(amount, given.currency)
-    session = event.session_id
+    worth = amount or 0.0
+    quantity = _quantity(kind, given, lines)
+    if not (-MAX_AMOUNT <= worth <= MAX_AMOUNT and -MAX_AMOUNT <= quantity <= MAX_AMOUNT):
+        raise _out_of_bounds(worth, quantity)
+    event_id, session, context = event.event_id, event.session_id, event.context
     return ParsedEvent(
-        event_id=str(event.event_id),
-        customer_id=customer,
-        type=kind,
-        time_ms=time_ms,
-        session_id=str(session) if session or session == 0 else None,
-        value=_bounded(amount or 0.0, "value"),
-        quantity=_bounded(_quantity(kind, given, lines), "quantity"),
-        discounted=is_reduced(given.discount, given.coupon) or bool(lines and lines.discounted),
-        categories=_categories(given.category, lines),
-        unknown_currency=given.currency if amount is None else None,
-        channel=channel_of(given.channel, event.context),
-        traits=traits_of(event.traits, event.context),
+        event_id if type(event_id) is str else str(event_id),
+        customer,
+        kind,
+        time_ms,
+        str(session) if session or session == 0 else None,
+        worth,
+        quantity,
+        _is_discounted(given, lines),
+        () if given.category is None and lines is None else _categories(given.category, lines),
+        given.currency if amount is None else None,
+        None if given.channel is None and context is None else channel_of(given.channel, context),
+        event.traits if context is None else traits_of(event.traits, context),
     )
 
 
-_NO_PROPERTIES = Properties()
-# What model_validate calls, 0.6 µs later.
-_VALIDATE: Callable[[Any], Event] = Event.__pydantic_validator__.validate_python
-
-
-def _document(value: bytes) -> Any:
-    size = len(value)
-    if size > MAX_BYTES:
-        raise InvalidEvent(Reason.TOO_LARGE, f"{size} bytes where {MAX_BYTES} are allowed")
-    if size > SMALL_BYTES and value.count(b"[") + value.count(b"{") > MAX_PARTS:
-        raise InvalidEvent(Reason.TOO_LARGE, f"over {MAX_PARTS} lists and objects")
-    # Read before it is checked: pydantic would copy what it reads into each fault that it finds.
-    try:
-        return from_json(value, cache_strings="keys")
-    except ValueError as error:
-        # A lone surrogate is sound JSON, but no text: pydantic-core 2.50 stops at its escape.
-        reason = Reason.INVALID if "hex escape" in str(error) else Reason.INVALID_JSON
-        raise InvalidEvent(reason, f"Invalid JSON: {error}") from None
+_NO_PROPERTIES = WireProperties()
+_from_iso = datetime.fromisoformat
 
 
 def _customer_id(given: str | int, key: bytes | None) -> CustomerId:
@@ -176,7 +131,7 @@ def _customer_id(given: str | int, key: bytes | None) -> CustomerId:
     return CustomerId(text)
 
 
-def _type_of(event: Event) -> str:
+def _type_of(event: WireEvent) -> str:
     name = _bounded_type(event.type, "type")
     if name == "track":
         if event.event is None:
@@ -206,7 +161,7 @@ def _corrected_ms(time_ms: int, sent_at: str | float, received_ms: int) -> int:
 
 def _epoch_ms(given: str | float, field: str) -> int:
     try:
-        if isinstance(given, str) and given[4:5] == "-":
+        if type(given) is str and given[4:5] == "-":
             milliseconds = _moment(given).timestamp() * 1000
         else:
             number = float(given)
@@ -225,11 +180,11 @@ def _moment(text: str) -> datetime:
     # fromisoformat also takes dates without a time, weeks and no lower-case z (Python 3.11).
     if not SHORTEST_MOMENT <= len(text) <= LONGEST_MOMENT or text[7] != "-":
         raise ValueError(text)
-    moment = datetime.fromisoformat(text[:-1] + "Z" if text[-1] == "z" else text)
+    moment = _from_iso(text[:-1] + "Z" if text[-1] == "z" else text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _amount(kind: str, given: Properties, lines: Lines | None) -> float:
+def _amount(kind: str, given: WireProperties, lines: Lines | None) -> float:
     if kind != ORDER:
         if given.value is not None or given.price is None:
             return given.value or 0.0
@@ -240,7 +195,7 @@ def _amount(kind: str, given: Properties, lines: Lines | None) -> float:
     return lines.worth if lines else 0.0
 
 
-def _quantity(kind: str, given: Properties, lines: Lines | None) -> float:
+def _quantity(kind: str, given: WireProperties, lines: Lines | None) -> float:
     if given.quantity is not None:
         return given.quantity
     if lines:
@@ -248,52 +203,23 @@ def _quantity(kind: str, given: Properties, lines: Lines | None) -> float:
     return 1.0 if kind == ORDER else 0.0
 
 
-def _bounded(amount: float, field: str) -> float:
-    if -MAX_AMOUNT <= amount <= MAX_AMOUNT:
-        return amount
+def _is_discounted(given: WireProperties, lines: Lines | None) -> bool:
+    if given.discount is None and given.coupon is None:
+        return lines is not None and lines.discounted
+    return is_reduced(given.discount, given.coupon) or (lines is not None and lines.discounted)
+
+
+def _out_of_bounds(value: float, quantity: float) -> InvalidEvent:
+    field, amount = ("quantity", quantity) if abs(value) <= MAX_AMOUNT else ("value", value)
     if not isfinite(amount):
-        raise InvalidEvent(Reason.NOT_FINITE, f"{field}: not a finite number")
-    raise InvalidEvent(Reason.INVALID, f"{field}: beyond {MAX_AMOUNT:g}")
+        return InvalidEvent(Reason.NOT_FINITE, f"{field}: not a finite number")
+    return InvalidEvent(Reason.INVALID, f"{field}: beyond {MAX_AMOUNT:g}")
 
 
 def _categories(own: str | int | None, lines: Lines | None) -> tuple[str, ...]:
     if lines is None:
         return () if own is None or is_blank(own) else (str(own).strip(),)
     named = lines.categories if own is None else [own, *lines.categories]
-    once = dict.fromkeys(str(name).strip() for name in named)
+    once = dict.fromkeys([str(name).strip() for name in dict.fromkeys(named)])
     once.pop("", None)
     return tuple(once)
-
-
-def _refusal(error: ValidationError) -> InvalidEvent:
-    """What pydantic found, as one reason: a number that is not finite, else the first fault."""
-    faults = error.errors(include_url=False)
-    fault = next(filter(_is_not_finite, faults), faults[0])
-    path = [str(part) for part in fault["loc"] if part not in _UNION_TAGS]
-    where = ".".join(path)
-    if _is_not_finite(fault):
-        return InvalidEvent(Reason.NOT_FINITE, f"{where}: not a finite number")
-    message = fault["msg"]
-    if not path:
-        return InvalidEvent(Reason.INVALID, message)
-    field = _OUR_NAMES.get(path[0], path[0])
-    return InvalidEvent(_reason_of_field(field, fault), f"{where}: {message}")
-
-
-def _reason_of_field(field: str, fault: ErrorDetails) -> Reason:
-    absent = fault["type"] == "missing" or fault["input"] is None
-    if field == "event_id":
-        return Reason.MISSING_EVENT_ID if absent or fault["input"] == "" else Reason.INVALID
-    if field == "customer_id":
-        return Reason.MISSING_CUSTOMER_ID if absent else Reason.INVALID_CUSTOMER_ID
-    if field in {"timestamp", "sent_at"}:
-        return Reason.INVALID_TIMESTAMP
-    return Reason.INVALID
-
-
-def _is_not_finite(fault: ErrorDetails) -> bool:
-    given = fault["input"]
-    if isinstance(given, float):
-        return not isfinite(given)
-    # An integer that no float can hold is, to pydantic, no number.
-    return fault["type"] == ("float_type" if type(given) is int else "finite_number")

@@ -48,3 +48,7 @@ class BatchHistogram(Collector):
         family = HistogramMetricFamily(self._name, self._documentation)
         family.add_metric([], list(counted), sum_value=self._sum)
         yield family
+
+    def describe(self) -> list[HistogramMetricFamily]:
+        """What is collected, without its values."""
+        return [HistogramMetricFamily(self._name, self._documentation)]

@@ -56,7 +56,9 @@ class Recount:
             partition=partition,
             now_ms=self._wall_ms(),
             known=(),
-            reading=replace(maker.reading, partition_of=partial(self._accepted_at, partition)),
+            reading=replace(
+                maker.reading, partition_of=partial(self._accepted_at, partition), places=None
+            ),
         )
         if batch.rejected:
             await self._teller.rejections(batch.rejected)

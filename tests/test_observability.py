@@ -43,8 +43,7 @@ def known_series() -> dict[str, set[str]]:
     kinds = (MetricWrapperBase, BatchHistogram)
     for metric in [value for value in vars(metrics).values() if isinstance(value, kinds)]:
         own = metric._labelnames if isinstance(metric, MetricWrapperBase) else ()
-        described = metric.describe() if isinstance(metric, MetricWrapperBase) else metric.collect()
-        for family in described:
+        for family in metric.describe():
             for suffix, labels in SUFFIXES[family.type].items():
                 series[family.name + suffix] = {*own, *labels, *TARGET_LABELS}
     return series

@@ -10,6 +10,7 @@ from random import Random
 
 from aiokafka import ConsumerRecord
 
+from tests.fuzz.agreement import agree
 from tests.fuzz.corpus import seeds
 from tests.fuzz.cost import Cost, Yardstick, costs_of, once, yardstick
 from tests.fuzz.examiner import TIMES_MS, Examiner, sent
@@ -121,6 +122,7 @@ class _Examination:
             ratio = once(record) / normal
             if ratio >= SUSPICIOUS:
                 ratio = min(once(record) for _ in range(3)) / normal
+            agree(record.value)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
             self._find(error, record)
             return False

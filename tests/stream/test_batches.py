@@ -1,7 +1,7 @@
 """Kafka records read into arrays: what is counted, and what is set aside and why."""
 
 import json
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -149,6 +149,25 @@ def test_a_customer_of_another_partition_is_rejected_with_the_right_one() -> Non
     assert "partition 6, not 3" in rejection.detail
     assert "SHOAL_PARTITIONER" in rejection.detail
     assert read(record(0, event("c000001", 1)), reading=reading, partition=6).rejected == []
+
+
+def test_partitions_of_many_keys_are_found_together_and_without_a_key_alone() -> None:
+    asked: list[list[bytes]] = []
+
+    def places(keys: Sequence[bytes]) -> list[int]:
+        asked.append(sorted(keys))
+        return [0] * len(keys)
+
+    reading = replace(READING, partition_of=lambda _: 1, places=places)
+    keyed = [
+        record(at, event(name, at), name.encode()) for at, name in enumerate(["ann", "eve", "ann"])
+    ]
+    strange = record(3, b"{}", b"\xff")
+    alone = record(4, event("bob", 4))
+    batch = read(*keyed, strange, alone, reading=reading, known={CustomerId("eve")})
+    assert asked == [[b"ann", b"\xff"]]
+    assert batch.customers == ["ann", "eve"]
+    assert [r.reason for r in batch.rejected][1:] == [Reason.WRONG_PARTITION]
 
 
 def test_a_partition_is_asked_for_once_a_customer_and_not_for_the_known() -> None:

@@ -31,6 +31,18 @@ def test_an_event_of_thousands_of_lists_or_objects_is_too_large(part: Any) -> No
     assert reason(event(context=[part] * (MAX_PARTS + 10))) is Reason.TOO_LARGE
 
 
+@pytest.mark.parametrize("line", [{}, {"price": 1}, {"category": "a"}, {"price": "1"}])
+@pytest.mark.parametrize("event_id", ["e1", ""])
+def test_hundreds_of_lines_that_say_hardly_anything_are_too_large(
+    line: dict[str, Any], event_id: str
+) -> None:
+    thin, few = {"products": [line] * 400}, {"products": [line] * 64}
+    assert reason(event(event_id=event_id, properties=thin)) is Reason.TOO_LARGE
+    assert read(event(properties=few)).event_id == "e1"
+    full = {"products": [{"price": 1, "quantity": 2}] * 500}
+    assert read(event(properties=full)).event_id == "e1"
+
+
 @pytest.mark.parametrize("value", [None, b"", b"\xff", b'"', event()[:-1], event() + b"}"])
 def test_what_is_not_json_is_refused(value: bytes | None) -> None:
     assert reason(value) is Reason.INVALID_JSON
@@ -99,7 +111,7 @@ def test_half_of_a_surrogate_pair_is_refused(escape: bytes) -> None:
         {"properties": {"quantity": MAX_AMOUNT * 2}},
         {"properties": {"products": {}}},
         {"properties": {"products": [None]}},
-        {"properties": {"products": [{}] * (MAX_LINES + 1)}},
+        {"properties": {"products": [{"price": 1, "quantity": 2}] * (MAX_LINES + 1)}},
     ],
 )
 def test_an_event_that_breaks_the_contract_is_refused(fields: dict[str, Any]) -> None:
