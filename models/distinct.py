@@ -12,18 +12,19 @@ BITS = 64
 
 
 def estimate(bitmaps: Hashes, age: Ints, passed: float | Floats) -> Floats:
-    """How many distinct values there were lately, shape (n,).
+    """How many distinct values there were lately, shape (n, n_slots).
 
     Parameters
     ----------
     bitmaps
-        Shape (n, 2): of the window that was current when they were kept, and of the one before.
+        Shape (n, n_slots, 2): of the window that was current when they were kept, and of the one
+        before.
     age
-        Shape (n,), windows that have ended since.
+        Shape (n, n_slots), windows that have ended since.
     passed
         Part of today's window that is over, 0 to 1; the older window fades with it.
     """
-    current, previous = bitmaps[:, 0], bitmaps[:, 1]
+    current, previous = bitmaps[..., 0], bitmaps[..., 1]
     recent = np.where(age <= 0, current, 0).astype(np.uint64)
     before = np.where(age <= 0, previous, np.where(age == 1, current, 0)).astype(np.uint64)
     inside = _linear_count(recent)
@@ -53,6 +54,8 @@ def _linear_count(bitmaps: Hashes) -> Floats:
     >>> _linear_count(np.array([0, 1], dtype=np.uint64)).round(2).tolist()
     [0.0, 1.01]
     """
-    empty = np.maximum(BITS - np.bitwise_count(bitmaps).astype(np.float64), 0.5)
-    count: Floats = BITS * np.log(BITS / empty)
+    count: Floats = _COUNTS[np.bitwise_count(bitmaps)]
     return count
+
+
+_COUNTS = BITS * np.log(BITS / np.maximum(BITS - np.arange(BITS + 1, dtype=np.float64), 0.5))

@@ -33,7 +33,13 @@ _ROUNDS = 64
 _BLUR = 1e-9
 
 
-def safe_until(editions: Editions, rows: Rows, now_ms: int | Ints, until_ms: int | Ints) -> Ints:
+def safe_until(
+    editions: Editions,
+    rows: Rows,
+    now_ms: int | Ints,
+    until_ms: int | Ints,
+    vectors: Floats | None = None,
+) -> Ints:
     """A time until which no customer changes segment without an event: cheap to find, and early.
 
     Parameters
@@ -42,6 +48,8 @@ def safe_until(editions: Editions, rows: Rows, now_ms: int | Ints, until_ms: int
         Shape (n,), profiles as they were scored at `now_ms`.
     now_ms, until_ms
         Epoch milliseconds, one for all or one for each.
+    vectors
+        Shape (n, n_features), those of `rows` at `now_ms`, where they are known.
 
     Returns
     -------
@@ -52,7 +60,7 @@ def safe_until(editions: Editions, rows: Rows, now_ms: int | Ints, until_ms: int
     now, ways = _each(now_ms, rows), _Ways(editions, rows)
     safe = np.where(ways.can_move, now + LEAST_MS, until_ms)
     chosen = ways.known
-    starts = ways.points(chosen, now[chosen])
+    starts = ways.points(chosen, now[chosen]) if vectors is None else ways.scaled(vectors[chosen])
     for rung_ms in RUNGS_MS:
         if not chosen.size:
             break
@@ -140,7 +148,11 @@ class _Ways:
         """Points at these times, of each model shape (n, n_features); `customers` are indices."""
         if not self._views:
             return []
-        vectors = self._views[0].segmentation.schema.vectors(self._rows[customers], times_ms)
+        schema = self._views[0].segmentation.schema
+        return self.scaled(schema.vectors(self._rows[customers], times_ms))
+
+    def scaled(self, vectors: Floats) -> list[Floats]:
+        """Points of vectors of the whole schema, of each model shape (n, n_features)."""
         return [
             view.snapshot.scaler.transform(view.segmentation.of(vectors)) for view in self._views
         ]

@@ -17,11 +17,9 @@ from functools import cached_property
 
 import numpy as np
 
-from models.attributes import coordinate
 from models.columns import Bools, Floats, Ints, Rows
-from models.distinct import estimate
 from models.errors import ShoalError
-from models.features import ATTRIBUTE_KINDS, Attribute, Feature, Kind, Selector
+from models.features import Attribute, Feature, Kind, Selector
 from models.formats import FORMAT
 from models.identifiers import hash64
 from models.layout import (
@@ -34,6 +32,7 @@ from models.layout import (
     slots_of,
 )
 from models.packing import HEAD_BYTES, Packing, by_head
+from models.vectors import KindOfFeatures, by_kind
 
 __all__ = ["DAY_MS", "ProfileSchema", "UnknownProfileError"]
 
@@ -216,11 +215,11 @@ class ProfileSchema:
         Shape (n_customers, n_features), finite, but NaN where an attribute is not known.
         """
         sums = rows["sums"] * self._decay(np.maximum(now_ms - rows["last_ms"], 0))
-        columns = [
-            self._coordinate(feature, inputs, rows, sums, now_ms)
-            for feature, inputs in zip(self.features, self._inputs, strict=True)
-        ]
-        return np.stack(columns, axis=1) if columns else np.empty((rows.size, 0))
+        now = np.atleast_1d(np.asarray(now_ms, dtype=np.int64))[:, np.newaxis]
+        found = np.empty((rows.size, len(self.features)))
+        for group in self._kinds:
+            found[:, group.positions] = group.of(rows, sums, now)
+        return found
 
     def _decay(self, age_ms: np.ndarray) -> Floats:
         """Factor of each slot after `age_ms` without an event, shape (n, n_slots)."""
@@ -235,11 +234,12 @@ class ProfileSchema:
         )
 
     @cached_property
-    def _inputs(self) -> tuple[tuple[int, ...], ...]:
-        """What each feature is computed from: indices of its times, bitmaps or sums."""
-        return tuple(self._inputs_of(feature) for feature in self.features)
+    def _kinds(self) -> tuple[KindOfFeatures, ...]:
+        inputs = [self._inputs_of(feature) for feature in self.features]
+        return by_kind(self.features, inputs, [slot.window_ms for slot in self.distinct_slots])
 
     def _inputs_of(self, feature: Feature) -> tuple[int, ...]:
+        """What it is computed from: indices of its times, bitmaps, attributes or sums."""
         match feature.kind:
             case Kind.RECENCY:
                 return (self.time_slots.index(feature.selector),)
@@ -261,41 +261,3 @@ class ProfileSchema:
             tables[selector][self.types[IDENTIFY]] = False
             tables[selector][codes] = True
         return tables
-
-    def _coordinate(
-        self,
-        feature: Feature,
-        inputs: tuple[int, ...],
-        rows: Rows,
-        sums: Floats,
-        now_ms: int | Ints,
-    ) -> Floats:
-        cap = feature.cap_days
-        match feature.kind:
-            case Kind.RECENCY:
-                last = rows["times"][:, inputs[0]]
-                since: Floats = np.clip((now_ms - last) / DAY_MS, 0, cap)
-                return np.where(last > 0, since, cap)
-            case Kind.TENURE:
-                first = np.where(rows["first_ms"] > 0, rows["first_ms"], now_ms)
-                return np.clip((now_ms - first) / DAY_MS, 0, cap)
-            case Kind.DISTINCT:
-                return self._distinct(rows, inputs[0], now_ms)
-            case kind if kind in ATTRIBUTE_KINDS:
-                at = inputs[0]
-                known = rows["attribute_ms"][:, at] > 0
-                return coordinate(feature, np.where(known, rows["attributes"][:, at], np.nan))
-            case Kind.COUNT | Kind.SUM:
-                return sums[:, inputs[0]]
-        top, bottom = sums[:, inputs[0]], sums[:, inputs[1]]
-        if feature.kind is Kind.RATIO:
-            return top / (bottom + feature.prior)
-        seen = bottom > 0
-        mean = np.divide(top, bottom, out=np.zeros_like(top), where=seen)
-        return np.where(seen, np.minimum(mean, cap), cap) if feature.kind is Kind.INTERVAL else mean
-
-    def _distinct(self, rows: Rows, index: int, now_ms: int | Ints) -> Floats:
-        window_ms = self.distinct_slots[index].window_ms
-        window, passed = divmod(now_ms, window_ms)
-        age = window - rows["window"][:, index]
-        return estimate(rows["bits"][:, index], age, passed / window_ms)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from models.accumulators import update
-from models.columns import EventColumns, Ints, Rows
+from models.columns import EventColumns, Floats, Ints, Rows
 from models.editions import Edition, Editions, sample_threshold
 from models.foresight import next_change, safe_until
 from models.identifiers import CustomerId, segment_id
@@ -106,8 +106,9 @@ class StepMaker:
         columns = EventColumns.concatenate([taking.batch.columns for taking in takings], counts)
         now_ms = np.repeat([taking.now_ms for taking in takings], counts)
         fresh = update(self.schema, rows, columns)
-        moves = list(self._score(rows, editions, now_ms))
-        due_ms = safe_until(editions, rows, now_ms, self.end_ms(rows, now_ms))
+        vectors = self.schema.vectors(rows, now_ms)
+        moves = list(self._score(rows, editions, now_ms, vectors))
+        due_ms = safe_until(editions, rows, now_ms, self.end_ms(rows, now_ms), vectors)
         scored, row, event = [], 0, 0
         for taking, count in zip(takings, counts, strict=True):
             batch, end = taking.batch, event + len(taking.batch.columns)
@@ -157,7 +158,8 @@ class StepMaker:
         changes: list[Change] = []
         for edition, left in zip(editions, gone, strict=True):
             changes += self._changes(customers, rows, left, edition, expiry)
-        for edition, moves in self._score(rows, editions, now_ms):
+        vectors = self.schema.vectors(rows, now_ms)
+        for edition, moves in self._score(rows, editions, now_ms, vectors):
             changes += self._changes(customers, rows, moves, edition, occasion)
         # Time is worth the search for the very moment; after a new model everybody is in a hurry.
         foresee = next_change if reason == "time" else safe_until
@@ -196,16 +198,13 @@ class StepMaker:
             if number in edition.shown
         ]
 
+    @staticmethod
     def _score(
-        self, rows: Rows, editions: Editions, now_ms: int | Ints
+        rows: Rows, editions: Editions, now_ms: int | Ints, vectors: Floats
     ) -> Iterator[tuple[Edition, Moves]]:
-        """Score by every model in force; the vectors are computed once for all."""
-        in_force = [edition for edition in editions if edition.model]
-        if not in_force or not rows.size:
-            return
-        vectors = self.schema.vectors(rows, now_ms)
-        for edition in in_force:
-            if edition.model:
+        """Score by every model in force."""
+        for edition in editions:
+            if edition.model and rows.size:
                 moves = score(edition.segmentation, edition.model, rows, vectors, now_ms)
                 yield edition, moves
 
