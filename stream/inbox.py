@@ -49,13 +49,17 @@ class Inbox:
         if self._held >= self._limit:
             self._has_room.clear()
 
-    async def take(self, seconds: float) -> list[RecordBatch]:
-        """All batches that are here, after waiting for one; empty when none comes in time."""
+    async def arrival(self, seconds: float) -> bool:
+        """Return when a batch is here, or False when none comes in time."""
         try:
             async with asyncio.timeout(seconds):
                 await self._arrived.wait()
         except TimeoutError:
-            return []
+            return False
+        return True
+
+    def take(self) -> list[RecordBatch]:
+        """All batches that are here."""
         taken = list(self._batches)
         self._empty()
         if self._is_open:

@@ -33,6 +33,7 @@ from stream.inbox import Inbox
 from stream.outbox import SampleOutbox
 from stream.ports import Position, Teller
 from stream.publisher import told
+from stream.rounds import Rounds
 from stream.steps import Scored, StepMaker, Taking
 from stream.store import LaneFencedError, LaneState, Outcome, Reached, Step, Store
 from stream.together import cancelled
@@ -86,6 +87,8 @@ class Lane:
         Gives what is in force of each segmentation.
     score
         Has a batch taken into profiles and scored, together with other lanes'.
+    rounds
+        Shared with the lanes that steps of events begin together with.
     wall_ms
         The wall clock.
     """
@@ -101,6 +104,7 @@ class Lane:
         editions: Callable[[], Editions],
         score: Callable[[Taking], Awaitable[Scored]],
         limits: LaneLimits,
+        rounds: Rounds,
         wall_ms: Callable[[], int],
     ) -> None:
         self.partition = partition
@@ -115,6 +119,7 @@ class Lane:
         self._editions = editions
         self._score = score
         self._limits = limits
+        self._rounds = rounds
         self._wall_ms = wall_ms
         self._stopped = asyncio.Event()
         self._owner = uuid4().hex
@@ -222,11 +227,14 @@ class Lane:
     async def _serve(self) -> None:
         self.is_serving = True
         while not self._stopped.is_set():
-            records = await self._next_records()
-            for at in range(0, len(records), self._limits.batch_events):
-                await self._take(records[at : at + self._limits.batch_events])
-                if self._stopped.is_set():
-                    break
+            try:
+                records = await self._next_records()
+                for at in range(0, len(records), self._limits.batch_events):
+                    await self._take(records[at : at + self._limits.batch_events])
+                    if self._stopped.is_set():
+                        break
+            finally:
+                self._rounds.end(self)
             await self._look_again()
             await self._sample.flush()
         await self._sample.drain()
@@ -235,7 +243,9 @@ class Lane:
         """The records that come next, of all batches that are waiting."""
         records: list[ConsumerRecord] = []
         expected = self._offset
-        for batch in await self.inbox.take(self._patience()):
+        if await self.inbox.arrival(self._patience()):
+            await self._rounds.begin(self)
+        for batch in self.inbox.take():
             if batch.seeks != self._seeks:
                 continue  # read from somewhere else
             first = batch.records[0].offset
@@ -293,6 +303,7 @@ class Lane:
         times_ms = batch.columns.time_ms.tolist()
         clock = self._clock.advance(times_ms)
         now_ms = self._now(clock, max(times_ms, default=0))
+        await self._rounds.meet(self)
         editions = self._editions()
         scored = await self._score(Taking(self.partition, batch, rows, now_ms))
         _observe("score", started)
@@ -365,6 +376,7 @@ class Lane:
         self.cache.keep(scored.customers, scored.rows)
         self._sample.add(self._maker.sampled(scored, self._editions()))
         started = _observe("step", started)
+        self._rounds.end(self)
         await self._tell(scored.changes, unpack(scored.pending))
         told(scored.changes)
         _observe("publish", started)

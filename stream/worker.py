@@ -24,6 +24,7 @@ from stream.lanes import IDLE_SECONDS, Lane, LaneLimits
 from stream.names import Topics
 from stream.partitions import partitioner_of_many
 from stream.publisher import Publisher
+from stream.rounds import Rounds
 from stream.steps import Scored, StepMaker, Taking
 from stream.store import RedisStore
 from stream.tastes import TasteCollector
@@ -125,6 +126,7 @@ class Worker:
         self._topics = Topics(settings.namespace)
         self._position = FaustPosition(app, self._topics.events)
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._rounds = Rounds()
         self._score: Together[Taking, Scored] = Together(self._score_all)
         self._is_assigned = False
         for segmentation in maker.segmentations:
@@ -189,6 +191,7 @@ class Worker:
                 # A replay has long stretches of time in a second.
                 sweep_every_seconds=LIVE_SWEEP_SECONDS if self._maker.is_live else IDLE_SECONDS,
             ),
+            rounds=self._rounds,
             wall_ms=self._clock_ms,
         )
 

@@ -22,6 +22,7 @@ from models.snapshots import Segment, Snapshot
 from stream.batches import Reading, Rejection, read_batch
 from stream.lanes import Lane, LaneLimits
 from stream.money import Money
+from stream.rounds import Rounds
 from stream.steps import Scored, StepMaker, Taking
 from stream.store import Store
 from stream.transport import RecordBatch
@@ -176,6 +177,7 @@ class Kit:
             position=self.kafka,
             editions=lambda: self.editions,
             score=self._score(step_maker or maker()),
+            rounds=Rounds(),
             limits=LaneLimits(
                 batch_events=100,
                 cache_profiles=1_000,

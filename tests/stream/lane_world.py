@@ -18,6 +18,7 @@ from models.scaling import Scaler
 from models.snapshots import Segment, Snapshot
 from stream import lanes, outbox
 from stream.lanes import Lane, LaneLimits
+from stream.rounds import Rounds
 from stream.steps import Scored, Taking
 from stream.store import Reached
 from tests.memory_store import MemoryStore
@@ -83,6 +84,7 @@ class Worker:
             editions=lambda: self.editions,
             score=self._score,
             limits=LIMITS,
+            rounds=Rounds(),
             wall_ms=lambda: world.wall_ms,
         )
         self._task = self._loop.create_task(self.lane.run())

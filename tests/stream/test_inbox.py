@@ -23,8 +23,10 @@ async def test_what_came_meanwhile_is_taken_together() -> None:
     inbox = opened(limit=10)
     await inbox.put(batch(0, 1))
     await inbox.put(batch(2))
-    assert [len(b.records) for b in await inbox.take(1)] == [2, 1]
-    assert await inbox.take(0.001) == []
+    assert await inbox.arrival(1)
+    assert [len(b.records) for b in inbox.take()] == [2, 1]
+    assert not await inbox.arrival(0.001)
+    assert inbox.take() == []
 
 
 async def test_who_puts_too_much_waits_until_it_is_taken() -> None:
@@ -33,17 +35,18 @@ async def test_who_puts_too_much_waits_until_it_is_taken() -> None:
     waiting = asyncio.create_task(inbox.put(batch(2)))
     await asyncio.sleep(0)
     assert not waiting.done()
-    assert len(await inbox.take(1)) == 1
+    assert len(inbox.take()) == 1
     await waiting
-    assert len(await inbox.take(1)) == 1
+    assert len(inbox.take()) == 1
 
 
 async def test_a_batch_that_comes_ends_the_wait_for_it() -> None:
     inbox = opened(limit=2)
-    taking = asyncio.create_task(inbox.take(60))
+    waiting = asyncio.create_task(inbox.arrival(60))
     await asyncio.sleep(0)
     await inbox.put(batch(0))
-    assert len(await taking) == 1
+    assert await waiting
+    assert len(inbox.take()) == 1
 
 
 async def test_a_closed_inbox_drops_everything_and_holds_nobody() -> None:
@@ -53,7 +56,8 @@ async def test_a_closed_inbox_drops_everything_and_holds_nobody() -> None:
     inbox.close()
     await held
     await inbox.put(batch(2))
-    assert await inbox.take(60) == []
+    assert await inbox.arrival(60)
+    assert inbox.take() == []
 
 
 async def test_a_new_inbox_is_closed() -> None:
@@ -61,4 +65,5 @@ async def test_a_new_inbox_is_closed() -> None:
     await inbox.put(batch(0))
     await inbox.put(batch(1))
     inbox.open()
-    assert await inbox.take(0.001) == []
+    assert not await inbox.arrival(0.001)
+    assert inbox.take() == []
