@@ -25,12 +25,14 @@ class Rounds:
 
     async def begin(self, who: Hashable) -> None:
         """Return when a round begins, of which `who` is then a part until `end`."""
+        loop = asyncio.get_running_loop()
         if not self._is_open:
             await self._pulse(self._next)
         self._at_work.add(who)
         self._coming.add(who)
-        # Whoever begins in this turn of the event loop is in time.
-        asyncio.get_running_loop().call_soon(self._close)
+        # Whoever begins in this turn of the event loop is in time, and is met.
+        loop.call_soon(self._close)
+        await asyncio.sleep(0)
 
     async def meet(self, who: Hashable) -> None:
         """Return, in one turn of the event loop, when all who are at work have come this far."""
