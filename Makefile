@@ -46,8 +46,8 @@ format: $(INSTALLED)  ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED)  ## Throughput, latency and memory on this machine
-	@$(BIN)/python -m bench.throughput
+bench: $(INSTALLED)  ## Speed and cost on this machine: a table, plots in build/bench; an hour
+	@$(BIN)/python -m bench
 
 quality: $(INSTALLED)  ## How good the segments are: a table, and plots in build/quality
 	@$(BIN)/python -m bench.quality

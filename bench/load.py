@@ -16,7 +16,9 @@ from stream.replay import Producer, feed
 from stream.simulate import START_MS, open_simulator
 from stream.sources import SourceEvent, rfc3339
 
+NEWCOMERS_PER_EVENT = 3
 _GAP_MS = 50
+_LOOKING_AROUND = (b'"product_viewed"', b'"product_list_viewed"', b'"checkout_started"')
 
 
 def simulated(events: int, customers: int) -> list[SourceEvent]:
@@ -40,6 +42,20 @@ def visitors(customers: int) -> Iterator[SourceEvent]:
             revenue = random.lognormvariate(3.0, 1.0)
             ordered = f'"order_id":"o{number}","revenue":{revenue:.2f},"category":"{category}"'
             yield _event(customer, 1, time_ms + 1, "order_completed", ordered)
+
+
+def newcomers(events: int) -> list[SourceEvent]:
+    """The first events of a simulated shop to which new customers keep coming.
+
+    Nobody is told who only looks around. Who is new enters a segment, and most of what is left
+    moves somebody on to another: nearly a third of these events change a segment.
+    """
+    told = (
+        event
+        for event in open_simulator(seed=7, customers=NEWCOMERS_PER_EVENT * events)
+        if not any(kind in event.value for kind in _LOOKING_AROUND)
+    )
+    return list(islice(told, events))
 
 
 def _event(customer: str, number: int, time_ms: int, kind: str, properties: str) -> SourceEvent:

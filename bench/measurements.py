@@ -3,36 +3,52 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from time import monotonic
 
 from rich.console import Console
 
 from bench.common import BenchError, cpu_seconds, memory
+from bench.contenders.job import Terms
 from bench.load import customers_of, fill, trickle
+from models.identifiers import CustomerId
+from stream.connections import connect_redis
 from stream.inspection import SegmentReport
 from stream.local import WORKER, Local, local_servers
+from stream.names import DEFAULT_SEGMENTATION, Keys
+from stream.partitions import partitioner
 from stream.scrape import Buckets, Scrape
 from stream.sources import SourceEvent
+from stream.store import RedisStore
 
 STAGES = ("decode", "load", "score", "step", "publish")
 PROCESSED = "shoal_events_processed_total"
 REJECTED = "shoal_events_rejected_total"
+CHANGES = "shoal_segment_changes_total"
+BATCH_SIZE = "shoal_batch_size"
 LATENCY = "shoal_event_to_redis_seconds"
 POLL_SECONDS = 0.02
 HANDLE_SECONDS = 300.0
 COUNT_SECONDS = 5.0
 ASSIGN_SECONDS = 180.0
+SAMPLE = 5_000
 
 Events = Sequence[SourceEvent]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of throughput. Stages overlap between partitions, and mostly wait for servers."""
+    """One run of throughput, and what it leaves to contenders.
+
+    Stages overlap between partitions, and mostly wait for servers. `change_rate` is the share of
+    the events that changed a segment.
+    """
 
     events_per_second: float
     cpu_us_per_event: float
     stages_us_per_event: dict[str, float]
+    change_rate: float
+    terms: Terms
 
 
 async def measure_throughput(warm_up: Events, events: Events, console: Console) -> Run:
@@ -58,11 +74,14 @@ async def measure_throughput(warm_up: Events, events: Events, console: Console) 
         cpu = cpu_seconds(local.processes.pid(WORKER)) - cpu
         metrics = await _counted(local, len(events))
         await _check(local, sent=len(events), customers=customers_of([*warm_up, *events]))
+        terms = await _terms(local, metrics, events)
     counted = len(warm_up) + len(events) - handled
     return Run(
         events_per_second=counted / (last - first),
         cpu_us_per_event=cpu / counted * 1e6,
         stages_us_per_event=stages_us_per_event(metrics, len(events)),
+        change_rate=changes_by_event(metrics) / len(events),
+        terms=terms,
     )
 
 
@@ -120,6 +139,40 @@ def stages_us_per_event(metrics: Scrape, events: int) -> dict[str, float]:
         stage: metrics.samples.get((name, frozenset({("stage", stage)})), 0.0) / events * 1e6
         for stage in STAGES
     }
+
+
+def changes_by_event(metrics: Scrape) -> float:
+    """How many events changed a segment, as the worker counted them."""
+    return sum(
+        value
+        for (name, labels), value in metrics.samples.items()
+        if name == CHANGES and ("reason", "event") in labels
+    )
+
+
+async def _terms(local: Local, metrics: Scrape, events: Events) -> Terms:
+    """What contenders take over: the model, the size of a batch, the bytes of a profile."""
+    settings = local.settings
+    keys = Keys(settings.namespace)
+    place = partitioner(settings.partitioner, settings.partitions)
+    some = {CustomerId(event.customer_id) for event in events[-SAMPLE:]}
+    here = [name for name in some if place(name.encode()) == 0]
+    redis = connect_redis(settings)
+    try:
+        version = await local.observer.catalogue.model_version(DEFAULT_SEGMENTATION)
+        snapshot = await local.observer.catalogue.model(version, DEFAULT_SEGMENTATION)
+        profiles = await RedisStore(redis, keys).profiles(0, here)
+    finally:
+        await redis.aclose()
+    sizes = [len(profile) for profile in profiles if profile]
+    if not snapshot or not sizes:
+        raise BenchError("there is no model or profile to compare with: take more events")
+    steps = metrics.total(f"{BATCH_SIZE}_count")
+    return Terms(
+        snapshot=snapshot,
+        batch=max(round(metrics.total(f"{BATCH_SIZE}_sum") / max(steps, 1)), 1),
+        profile_bytes=round(fmean(sizes)),
+    )
 
 
 async def _warm_up(local: Local, events: Events) -> None:

@@ -1,15 +1,17 @@
-"""How many events a second one worker takes, how soon they are in Redis, and in how much memory.
+"""How many events a second one worker takes, beside others that do the same job, and how soon.
 
 Every figure is of real processes on this machine: the embedded Kafka and Redis (each step synced
-to the disk), the trainer and one worker share its cores with the bench. No figure is given for
-work that was not done: every event must be counted and every customer be in a segment.
+to the disk), the trainer and one worker share its cores with the bench. Contenders take turns with
+Shoal: Quix Streams, the obvious per-event Faust application, and the floor, which fetches, decodes
+and writes, and does nothing else. No figure is given for work that was not done: every event must
+be counted, every customer be in a segment, and what was told be what is in Redis.
 
-    python -m bench.throughput [--json] [--events N] [--customers N] [--runs N] [--only WHAT]
+    python -m bench.throughput [--json] [--runs N] [--events N] [--contenders quix,floor]
+                               [--only WHAT]
 """
 
 import asyncio
 import json
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -17,15 +19,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.common import Spread, machine
-from bench.load import simulated, visitors
-from bench.measurements import STAGES, Run, measure_latency, measure_memory, measure_throughput
+from bench.common import BenchError, machine
+from bench.contenders.rounds import play, summary_of
+from bench.contenders.running import Contender
+from bench.load import newcomers, simulated, visitors
+from bench.measurements import measure_latency, measure_memory
 from models.errors import ShoalError
 
 WARM_UP_EVENTS = 20_000
-RATE = 1_000
-LATENCY_SECONDS = 20
+IDLE_RATE = 2_000
+LOADED_SHARE = 0.7
+LATENCY_SECONDS = 15
 MEMORY_CUSTOMERS = 200_000
+# Those who are slower take fewer of the same events: rates are compared.
+SHARES = {Contender.QUIX: 0.25, Contender.NAIVE_FAUST: 0.015, Contender.FLOOR: 1.0}
 
 err = Console(stderr=True, highlight=False)
 
@@ -39,7 +46,11 @@ class Measurement(StrEnum):
 
 
 async def measure(
-    events: int, customers: int, runs: int, only: Measurement | None
+    events: int,
+    customers: int,
+    runs: int,
+    contenders: frozenset[Contender],
+    only: Measurement | None,
 ) -> dict[str, Any]:
     """Everything that was asked for, as it goes into JSON.
 
@@ -50,41 +61,45 @@ async def measure(
     """
     result: dict[str, Any] = {"events": events, "customers": customers, "runs": runs}
     if only in {None, Measurement.THROUGHPUT}:
-        source = simulated(WARM_UP_EVENTS + events, customers)
-        measured = []
-        for number in range(runs):
-            run = await measure_throughput(source[:WARM_UP_EVENTS], source[WARM_UP_EVENTS:], err)
-            err.print(f"run {number + 1} of {runs}: {run.events_per_second:.0f} events/s")
-            measured.append(run)
-        result |= summary_of(measured)
+        result |= await _throughput(events, customers, runs, contenders)
     if only in {None, Measurement.LATENCY}:
-        source = simulated(WARM_UP_EVENTS + RATE * LATENCY_SECONDS, customers)
-        warm_up, paced = source[:WARM_UP_EVENTS], source[WARM_UP_EVENTS:]
-        seen = await measure_latency(warm_up, paced, err, rate=RATE)
-        result["latency_ms"] = {
-            "at": RATE,
-            "p50": round(seen.quantile(0.5) * 1000, 1),
-            "p99": round(seen.quantile(0.99) * 1000, 1),
-        }
+        latency = {"idle": await _latency(IDLE_RATE, customers)}
+        if highest := _highest_rate(result):
+            latency["loaded"] = await _latency(LOADED_SHARE * highest, customers)
+        result["latency_ms"] = latency
     if only in {None, Measurement.MEMORY}:
         result["worker_rss_mb"] = await measure_memory(list(visitors(MEMORY_CUSTOMERS)), err)
     return result | {"machine": machine()}
 
 
-def summary_of(runs: Sequence[Run]) -> dict[str, Any]:
-    """Medians of several runs, with the range of the rate."""
-    rate = Spread.of([run.events_per_second for run in runs])
+async def _throughput(
+    events: int, customers: int, runs: int, contenders: frozenset[Contender]
+) -> dict[str, Any]:
+    """Rates at the simulator's natural change rate, and `changing`, where many events change."""
+    counts = {name: max(round(events * SHARES[name]), 1) for name in SHARES if name in contenders}
+    natural = simulated(WARM_UP_EVENTS + events, customers)
+    rounds = await play(natural[:WARM_UP_EVENTS], natural[WARM_UP_EVENTS:], counts, runs, err)
+    err.print("the same where many events change a segment")
+    changing = newcomers(WARM_UP_EVENTS + events)
+    changed = await play(changing[:WARM_UP_EVENTS], changing[WARM_UP_EVENTS:], counts, runs, err)
+    return summary_of(rounds) | {"changing": summary_of(changed)}
+
+
+def _highest_rate(result: dict[str, Any]) -> float | None:
+    spread = result.get("spread")
+    return spread["events_per_second"]["shoal"][1] if spread else None
+
+
+async def _latency(rate: float, customers: int) -> dict[str, float]:
+    """Arrival in Kafka to Redis in ms, at so many events a second, once all is warm."""
+    paced = round(rate * LATENCY_SECONDS)
+    source = simulated(WARM_UP_EVENTS + paced, customers)
+    warm_up, paced_events = source[:WARM_UP_EVENTS], source[WARM_UP_EVENTS:]
+    seen = await measure_latency(warm_up, paced_events, err, rate=rate)
     return {
-        "events_per_second": {
-            "shoal": round(rate.median),
-            "lowest": round(rate.lowest),
-            "highest": round(rate.highest),
-        },
-        "stages_us_per_event": {
-            stage: round(Spread.of([run.stages_us_per_event[stage] for run in runs]).median, 1)
-            for stage in STAGES
-        },
-        "cpu_us_per_event": round(Spread.of([run.cpu_us_per_event for run in runs]).median, 1),
+        "at": round(rate),
+        "p50": round(seen.quantile(0.5) * 1000, 1),
+        "p99": round(seen.quantile(0.99) * 1000, 1),
     }
 
 
@@ -97,19 +112,15 @@ def table_of(result: dict[str, Any]) -> Table:
         "how",
         title=f"one worker, {where['cores']} cores for everything, Python {where['python']}",
     )
-    if rate := result.get("events_per_second"):
-        table.add_row(
-            "throughput",
-            f"{rate['shoal']} events/s",
-            f"{rate['lowest']}-{rate['highest']} in {result['runs']} runs of {result['events']}",
-        )
-        table.add_row("CPU of the worker", f"{result['cpu_us_per_event']} µs/event", "")
+    if "events_per_second" in result:
+        _add_rates(table, result, "")
         for stage, micros in result["stages_us_per_event"].items():
             table.add_row(f"  {stage}", f"{micros} µs/event", "partitions overlap")
-    if latency := result.get("latency_ms"):
+        _add_rates(table, result["changing"], "changing: ")
+    for name, latency in result.get("latency_ms", {}).items():
         how = f"arrival in Kafka to Redis, at {latency['at']} events/s"
-        table.add_row("latency p50", f"{latency['p50']} ms", how)
-        table.add_row("latency p99", f"{latency['p99']} ms", how)
+        table.add_row(f"latency {name} p50", f"{latency['p50']} ms", how)
+        table.add_row(f"latency {name} p99", f"{latency['p99']} ms", how)
     if used := result.get("worker_rss_mb"):
         how = f"{used['customers']} customers"
         table.add_row("memory of the worker", f"{used['rss']} MB", how)
@@ -117,17 +128,40 @@ def table_of(result: dict[str, Any]) -> Table:
     return table
 
 
+def _add_rates(table: Table, result: dict[str, Any], prefix: str) -> None:
+    share = f"{result['change_rate']:.1%} of events change a segment"
+    for name, rate in result["events_per_second"].items():
+        low, high = result["spread"]["events_per_second"][name]
+        cost = f"{low}-{high}, {result['cpu_us_per_event'][name]} µs of CPU an event"
+        table.add_row(f"{prefix}{name}", f"{rate} events/s", cost)
+    for name, ratio in result["ratio"].items():
+        low, high = result["spread"]["ratio"][name]
+        how = f"{low}-{high}; {result['cpu_ratio'][name]} by CPU; {share}"
+        table.add_row(f"{prefix}shoal / {name}", f"{ratio}", how)
+
+
+def _contenders(text: str) -> frozenset[Contender]:
+    try:
+        return frozenset(Contender(name.strip()) for name in text.split(",") if name.strip())
+    except ValueError as error:
+        known = ", ".join(Contender)
+        raise BenchError(f"{error}: name some of {known}, separated by commas") from None
+
+
 def main(
     *,
-    events: Annotated[int, typer.Option(min=1_000, help="Events of a throughput run")] = 100_000,
+    events: Annotated[int, typer.Option(min=1_000, help="Events of a throughput run")] = 150_000,
     customers: Annotated[int, typer.Option(min=1, help="Customers of the simulated shop")] = 20_000,
-    runs: Annotated[int, typer.Option(min=1, help="Throughput runs; the median counts")] = 3,
+    runs: Annotated[int, typer.Option(min=1, help="Throughput rounds; the median counts")] = 5,
+    contenders: Annotated[
+        str, typer.Option(help="Who runs beside Shoal, separated by commas; may be empty")
+    ] = ",".join(Contender),
     only: Annotated[Measurement | None, typer.Option(help="Measure nothing else")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON")] = False,
 ) -> None:
     """Measure throughput, latency and memory of one worker on this machine."""
     try:
-        result = asyncio.run(measure(events, customers, runs, only))
+        result = asyncio.run(measure(events, customers, runs, _contenders(contenders), only))
     except ShoalError as error:
         err.print(f"error: {error}", markup=False, style="red")
         raise typer.Exit(1) from None

@@ -11,6 +11,9 @@ from typer.testing import CliRunner
 
 from bench import throughput
 from bench.common import BenchError, Spread, cpu_seconds, memory, parse_cpu_seconds, parse_memory
+from bench.contenders import rounds
+from bench.contenders.job import Terms
+from bench.contenders.running import Contender, Performance
 from bench.load import customers_of, send_evenly, visitors
 from bench.measurements import STAGES, Run, fault, stages_us_per_event
 from stream.events import parse
@@ -23,7 +26,13 @@ REPORT = SegmentReport(customers=10, unassigned=0, model=1, learned=10, needed=5
 
 
 def run_at(rate: float) -> Run:
-    return Run(rate, cpu_us_per_event=rate / 10, stages_us_per_event=dict.fromkeys(STAGES, rate))
+    return Run(
+        rate,
+        cpu_us_per_event=rate / 10,
+        stages_us_per_event=dict.fromkeys(STAGES, rate),
+        change_rate=0.05,
+        terms=Terms(b"{}", batch=100, profile_bytes=300),
+    )
 
 
 def test_processor_time_is_read_behind_a_process_name_with_spaces_and_parentheses() -> None:
@@ -166,18 +175,24 @@ def test_stages_are_spread_over_the_events_and_absent_ones_are_zero() -> None:
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Measurements that give fixed figures at once; which of them were made."""
     made: list[str] = []
-    rates = iter([300.0, 100.0, 200.0])
+    rates = iter([300.0, 100.0, 200.0] * 2)
 
     async def rate(
         warm_up: Sequence[SourceEvent], events: Sequence[SourceEvent], _: Console
     ) -> Run:
         assert (len(warm_up), len(events)) == (throughput.WARM_UP_EVENTS, 1_000)
-        made.append("throughput")
+        made.append("shoal")
         return run_at(next(rates))
 
+    async def beside(
+        contender: Contender, events: Sequence[SourceEvent], terms: Terms, _: Console
+    ) -> Performance:
+        assert terms.batch == 100
+        made.append(f"{contender} {len(events)}")
+        return Performance(50.0, 20.0)
+
     async def latency(*_: object, rate: float) -> Buckets:
-        assert rate == throughput.RATE
-        made.append("latency")
+        made.append(f"latency at {rate:.0f}")
         return Buckets((0.1, 0.2, float("inf")), (100, 200, 200))
 
     async def used(events: Sequence[SourceEvent], _: Console) -> dict[str, float]:
@@ -185,7 +200,10 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return {"customers": customers_of(events), "rss": 1.5, "peak": 2.5}
 
     monkeypatch.setattr(throughput, "MEMORY_CUSTOMERS", 10)
-    monkeypatch.setattr(throughput, "measure_throughput", rate)
+    monkeypatch.setattr(throughput, "LATENCY_SECONDS", 1)
+    monkeypatch.setattr(throughput, "newcomers", lambda events: list(visitors(events))[:events])
+    monkeypatch.setattr(rounds, "measure_throughput", rate)
+    monkeypatch.setattr(rounds, "run_contender", beside)
     monkeypatch.setattr(throughput, "measure_latency", latency)
     monkeypatch.setattr(throughput, "measure_memory", used)
     return made
@@ -198,30 +216,52 @@ def invoke(*arguments: str) -> Any:
 
 
 def test_json_is_one_line_with_every_figure(measured: list[str]) -> None:
-    result = invoke("--json")
+    result = invoke("--json", "--runs", "3", "--contenders", "floor,quix")
     assert result.exit_code == 0
-    assert measured == ["throughput"] * 3 + ["latency", "memory"]
+    in_turn = ["shoal", "quix 250", "floor 1000"] * 6
+    assert measured == [*in_turn, "latency at 2000", "latency at 210", "memory"]
     (line,) = result.stdout.splitlines()
     figures = json.loads(line)
     assert figures.pop("machine").keys() == {"cores", "python"}
+    compared = {
+        "events_per_second": {"shoal": 200, "quix": 50, "floor": 50},
+        "ratio": {"quix": 4.0, "floor": 4.0},
+        "spread": {
+            "events_per_second": {"shoal": [100, 300], "quix": [50, 50], "floor": [50, 50]},
+            "ratio": {"quix": [2.0, 6.0], "floor": [2.0, 6.0]},
+        },
+        "cpu_us_per_event": {"shoal": 20.0, "quix": 20.0, "floor": 20.0},
+        "cpu_ratio": {"quix": 1.0, "floor": 1.0},
+        "stages_us_per_event": dict.fromkeys(STAGES, 200.0),
+        "change_rate": 0.05,
+    }
     assert figures == {
         "events": 1000,
         "customers": 20000,
         "runs": 3,
-        "events_per_second": {"shoal": 200, "lowest": 100, "highest": 300},
-        "cpu_us_per_event": 20.0,
-        "stages_us_per_event": dict.fromkeys(STAGES, 200.0),
-        "latency_ms": {"at": 1000, "p50": 100.0, "p99": 198.0},
+        **compared,
+        "changing": compared,
+        "latency_ms": {
+            "idle": {"at": 2000, "p50": 100.0, "p99": 198.0},
+            "loaded": {"at": 210, "p50": 100.0, "p99": 198.0},
+        },
         "worker_rss_mb": {"customers": 10, "rss": 1.5, "peak": 2.5},
     }
+
+
+def test_a_contender_that_nobody_knows_ends_in_a_message(measured: list[str]) -> None:
+    result = invoke("--contenders", "floor,spark")
+    assert result.exit_code == 1
+    assert "name some of quix, naive_faust, floor" in result.stderr.replace("\n", " ")
+    assert measured == []
 
 
 def test_people_get_a_table_of_what_they_asked_for(measured: list[str]) -> None:
     result = invoke("--only", "latency")
     assert result.exit_code == 0
-    assert measured == ["latency"]
+    assert measured == ["latency at 2000"]
     assert "198.0 ms" in result.stdout
-    assert "events/s" not in result.stdout.replace("at 1000 events/s", "")
+    assert "events/s" not in result.stdout.replace("at 2000 events/s", "")
     assert "memory" not in result.stdout
 
 
@@ -231,7 +271,7 @@ def test_a_run_that_does_not_count_ends_in_a_message_and_no_figure(
     async def broken(*_: object) -> Run:
         raise BenchError("this run does not count: 7 of 10 customers are in no segment")
 
-    monkeypatch.setattr(throughput, "measure_throughput", broken)
+    monkeypatch.setattr(rounds, "measure_throughput", broken)
     result = invoke("--json")
     assert result.exit_code == 1
     assert result.stdout == ""

@@ -1,0 +1,1 @@
+"""What an event, a customer and a change cost, and whether that grows with the shop."""
