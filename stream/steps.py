@@ -109,6 +109,8 @@ class StepMaker:
         vectors = self.schema.vectors(rows, now_ms)
         moves = list(self._score(rows, editions, now_ms, vectors))
         due_ms = safe_until(editions, rows, now_ms, self.end_ms(rows, now_ms), vectors)
+        everybody = [name for taking in takings for name in taking.batch.customers]
+        stored = self._stored(everybody, rows, due_ms)
         scored, row, event = [], 0, 0
         for taking, count in zip(takings, counts, strict=True):
             batch, end = taking.batch, event + len(taking.batch.columns)
@@ -133,7 +135,7 @@ class StepMaker:
                     before[part],
                     rows[part],
                     changes,
-                    self._stored(batch.customers, rows[part], due_ms[part]),
+                    stored[part],
                     duplicates=duplicates,
                 )
             )
