@@ -46,13 +46,14 @@ async def measure(seconds: int) -> dict[str, Any]:
         highest = rate(await on.up())
         await on.check(since=before)
         err.print(f"at most {highest:.0f} events/s")
-        loads = [await _paced(on, share, highest, seconds) for share in SHARES]
+        loads = [{"share": share} | await at_rate(on, share * highest, seconds) for share in SHARES]
         await on.check(since=before)
     return {"highest": round(highest), "loads": loads, "machine": machine()}
 
 
-async def _paced(on: Stage, share: float, highest: float, seconds: int) -> dict[str, float]:
-    on.feed.pace(share * highest)
+async def at_rate(on: Stage, events_per_second: float, seconds: int) -> dict[str, float]:
+    """From arrival in Kafka to the durable step, in ms, while so many events come."""
+    on.feed.pace(events_per_second)
     async with on.feed.going_on():
         await asyncio.sleep(SETTLE_SECONDS)
         before = await on.local.scrape()
@@ -61,7 +62,6 @@ async def _paced(on: Stage, share: float, highest: float, seconds: int) -> dict[
     await until_lag(on.local, on.feed, 0, every_seconds=0.1)
     seen = after.histogram(LATENCY) - before.histogram(LATENCY)
     found = {
-        "share": share,
         "events_per_second": round(after.rate(before, "shoal_events_processed_total")),
         "p50": round(seen.quantile(0.5) * 1000, 1),
         "p99": round(seen.quantile(0.99) * 1000, 1),

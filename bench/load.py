@@ -1,7 +1,5 @@
-"""Events to measure with, and how they get into Kafka: all at once, or evenly paced."""
+"""Events to measure with, and how they get into Kafka all at once."""
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import islice
 from random import Random
@@ -12,7 +10,7 @@ from config.settings import Settings
 from stream.connections import kafka_options
 from stream.names import Topics
 from stream.partitions import partitioner
-from stream.replay import Producer, feed
+from stream.replay import feed
 from stream.simulate import START_MS, open_simulator
 from stream.sources import SourceEvent, rfc3339
 
@@ -86,41 +84,6 @@ async def fill(
             partitioner(settings.partitioner, settings.partitions),
             wait=wait,
         )
-
-
-async def trickle(events: Sequence[SourceEvent], settings: Settings, *, rate: float) -> None:
-    """Put events into Kafka at `rate` a second, one after the other."""
-    place = partitioner(settings.partitioner, settings.partitions)
-    async with _producer(settings, linger_ms=0) as producer:
-        await send_evenly(
-            events, producer, Topics(settings.namespace).events, place, interval_seconds=1 / rate
-        )
-
-
-async def send_evenly(
-    events: Sequence[SourceEvent],
-    producer: Producer,
-    topic: str,
-    partition_of: Callable[[bytes], int],
-    *,
-    interval_seconds: float,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> None:
-    """Send each event when it is due, and wait until Kafka has them all.
-
-    The schedule is fixed at the start: a sender that was late catches up, so that a slow system
-    under test does not slow its own load down.
-    """
-    started = clock()
-    sent = []
-    for number, event in enumerate(events):
-        rest = started + number * interval_seconds - clock()
-        if rest > 0:
-            await sleep(rest)
-        key = event.customer_id.encode()
-        sent.append(await producer.send(topic, event.value, key=key, partition=partition_of(key)))
-    await asyncio.gather(*sent)
 
 
 def _producer(settings: Settings, *, linger_ms: int) -> AIOKafkaProducer:

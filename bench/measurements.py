@@ -1,4 +1,4 @@
-"""What can be measured of one worker: its rate, how long an event takes, and its memory."""
+"""What can be measured of one worker: its rate and its memory."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from rich.console import Console
 
 from bench.common import BenchError, cpu_seconds, memory
 from bench.contenders.job import Terms
-from bench.load import customers_of, fill, trickle
+from bench.load import customers_of, fill
 from models.identifiers import CustomerId
 from stream.connections import connect_redis
 from stream.inspection import SegmentReport
 from stream.local import WORKER, Local, local_servers
 from stream.names import DEFAULT_SEGMENTATION, Keys
 from stream.partitions import partitioner
-from stream.scrape import Buckets, Scrape
+from stream.scrape import Scrape
 from stream.sources import SourceEvent
 from stream.store import RedisStore
 
@@ -26,7 +26,6 @@ PROCESSED = "shoal_events_processed_total"
 REJECTED = "shoal_events_rejected_total"
 CHANGES = "shoal_segment_changes_total"
 BATCH_SIZE = "shoal_batch_size"
-LATENCY = "shoal_event_to_redis_seconds"
 POLL_SECONDS = 0.02
 HANDLE_SECONDS = 300.0
 COUNT_SECONDS = 5.0
@@ -83,29 +82,6 @@ async def measure_throughput(warm_up: Events, events: Events, console: Console) 
         change_rate=changes_by_event(metrics) / len(events),
         terms=terms,
     )
-
-
-async def measure_latency(
-    warm_up: Events, events: Events, console: Console, *, rate: float
-) -> Buckets:
-    """From arrival in Kafka to Redis, of `events` alone: `rate` a second, once all is warm.
-
-    Raises
-    ------
-    BenchError
-        An event is missing, or a customer has no segment.
-    """
-    async with local_servers(console) as local:
-        await _warm_up(local, warm_up)
-        before = (await local.scrape()).histogram(LATENCY)
-        await trickle(events, local.settings, rate=rate)
-        sent = len(warm_up) + len(events)
-        await _until_handled(local, sent)
-        seen = (await _counted(local, sent)).histogram(LATENCY) - before
-        await _check(local, sent=sent, customers=customers_of([*warm_up, *events]))
-    if seen.counts[-1] != len(events):
-        raise BenchError(f"{len(events)} events were sent, {seen.counts[-1]:.0f} were timed")
-    return seen
 
 
 async def measure_memory(events: Events, console: Console) -> dict[str, float]:

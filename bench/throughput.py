@@ -12,6 +12,7 @@ be counted, every customer be in a segment, and what was told be what is in Redi
 
 import asyncio
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -22,8 +23,10 @@ from rich.table import Table
 from bench.common import BenchError, machine
 from bench.contenders.rounds import play, summary_of
 from bench.contenders.running import Contender
+from bench.latency import at_rate
 from bench.load import newcomers, simulated, visitors
-from bench.measurements import measure_latency, measure_memory
+from bench.measurements import measure_memory
+from bench.stage import shop, stage
 from models.errors import ShoalError
 
 WARM_UP_EVENTS = 20_000
@@ -63,10 +66,10 @@ async def measure(
     if only in {None, Measurement.THROUGHPUT}:
         result |= await _throughput(events, customers, runs, contenders)
     if only in {None, Measurement.LATENCY}:
-        latency = {"idle": await _latency(IDLE_RATE, customers)}
+        rates: dict[str, float] = {"idle": IDLE_RATE}
         if highest := _highest_rate(result):
-            latency["loaded"] = await _latency(LOADED_SHARE * highest, customers)
-        result["latency_ms"] = latency
+            rates["loaded"] = LOADED_SHARE * highest
+        result["latency_ms"] = await _latencies(rates)
     if only in {None, Measurement.MEMORY}:
         result["worker_rss_mb"] = await measure_memory(list(visitors(MEMORY_CUSTOMERS)), err)
     return result | {"machine": machine()}
@@ -90,17 +93,12 @@ def _highest_rate(result: dict[str, Any]) -> float | None:
     return spread["events_per_second"]["shoal"][1] if spread else None
 
 
-async def _latency(rate: float, customers: int) -> dict[str, float]:
-    """Arrival in Kafka to Redis in ms, at so many events a second, once all is warm."""
-    paced = round(rate * LATENCY_SECONDS)
-    source = simulated(WARM_UP_EVENTS + paced, customers)
-    warm_up, paced_events = source[:WARM_UP_EVENTS], source[WARM_UP_EVENTS:]
-    seen = await measure_latency(warm_up, paced_events, err, rate=rate)
-    return {
-        "at": round(rate),
-        "p50": round(seen.quantile(0.5) * 1000, 1),
-        "p99": round(seen.quantile(0.99) * 1000, 1),
-    }
+async def _latencies(rates: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Arrival in Kafka to Redis at these rates, of events that happen meanwhile."""
+    async with stage(err, shop(), seconds=0, rate=IDLE_RATE) as on:
+        found = {name: await at_rate(on, rate, LATENCY_SECONDS) for name, rate in rates.items()}
+        await on.check(since=0)
+    return found
 
 
 def table_of(result: dict[str, Any]) -> Table:
@@ -118,7 +116,7 @@ def table_of(result: dict[str, Any]) -> Table:
             table.add_row(f"  {stage}", f"{micros} µs/event", "partitions overlap")
         _add_rates(table, result["changing"], "changing: ")
     for name, latency in result.get("latency_ms", {}).items():
-        how = f"arrival in Kafka to Redis, at {latency['at']} events/s"
+        how = f"arrival in Kafka to Redis, at {latency['events_per_second']} events/s"
         table.add_row(f"latency {name} p50", f"{latency['p50']} ms", how)
         table.add_row(f"latency {name} p99", f"{latency['p99']} ms", how)
     if used := result.get("worker_rss_mb"):

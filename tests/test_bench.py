@@ -1,6 +1,6 @@
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +14,12 @@ from bench.common import BenchError, Spread, cpu_seconds, memory, parse_cpu_seco
 from bench.contenders import rounds
 from bench.contenders.job import Terms
 from bench.contenders.running import Contender, Performance
-from bench.load import customers_of, send_evenly, visitors
+from bench.load import customers_of, visitors
 from bench.measurements import STAGES, Run, fault, stages_us_per_event
 from stream.events import parse
 from stream.inspection import SegmentReport
 from stream.money import Money
-from stream.scrape import Buckets, Scrape
+from stream.scrape import Scrape
 from stream.sources import SourceEvent
 
 REPORT = SegmentReport(customers=10, unassigned=0, model=1, learned=10, needed=5, segments=[])
@@ -81,66 +81,6 @@ def test_visitors_cause_one_and_a_half_events_each_that_a_worker_accepts() -> No
     assert len({event.value for event in parsed if event.value}) > 40
 
 
-class Clock:
-    """A clock that only sleeping and sending move on."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-class Recorder:
-    """Remembers when it was asked to send what; each send takes as long as it is told."""
-
-    def __init__(self, clock: Clock, takes: Callable[[int], float]) -> None:
-        self.sent: list[tuple[float, str, int | None]] = []
-        self._clock = clock
-        self._takes = takes
-
-    async def send(
-        self, topic: str, value: bytes | None, *, key: bytes | None, partition: int | None
-    ) -> Any:
-        assert topic == "events"
-        assert key is not None
-        assert value is not None
-        self.sent.append((self._clock.now, key.decode(), partition))
-        self._clock.now += self._takes(len(self.sent))
-        return _done()
-
-
-async def _done() -> None:
-    """What Kafka acknowledged."""
-
-
-async def send_three(takes: Callable[[int], float]) -> list[tuple[float, str, int | None]]:
-    clock = Clock()
-    recorder = Recorder(clock, takes)
-    await send_evenly(
-        [SourceEvent(name, 1, b"{}") for name in ("a", "bb", "ccc")],
-        recorder,
-        "events",
-        len,
-        interval_seconds=0.5,
-        clock=clock,
-        sleep=clock.sleep,
-    )
-    return recorder.sent
-
-
-async def test_events_are_sent_one_interval_after_the_other_to_their_partitions() -> None:
-    assert await send_three(lambda _: 0.0) == [(100.0, "a", 1), (100.5, "bb", 2), (101.0, "ccc", 3)]
-
-
-async def test_a_slow_send_does_not_move_what_is_due_later() -> None:
-    sent = await send_three(lambda number: 0.75 if number == 1 else 0.0)
-    assert [at for at, _, _ in sent] == [100.0, 100.75, 101.0]
-
-
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -191,20 +131,22 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(f"{contender} {len(events)}")
         return Performance(50.0, 20.0)
 
-    async def latency(*_: object, rate: float) -> Buckets:
-        made.append(f"latency at {rate:.0f}")
-        return Buckets((0.1, 0.2, float("inf")), (100, 200, 200))
+    async def latencies(rates: Mapping[str, float]) -> dict[str, dict[str, float]]:
+        made.extend(f"latency at {rate:.0f}" for rate in rates.values())
+        return {
+            name: {"events_per_second": round(rate), "p50": 100.0, "p99": 198.0}
+            for name, rate in rates.items()
+        }
 
     async def used(events: Sequence[SourceEvent], _: Console) -> dict[str, float]:
         made.append("memory")
         return {"customers": customers_of(events), "rss": 1.5, "peak": 2.5}
 
     monkeypatch.setattr(throughput, "MEMORY_CUSTOMERS", 10)
-    monkeypatch.setattr(throughput, "LATENCY_SECONDS", 1)
     monkeypatch.setattr(throughput, "newcomers", lambda events: list(visitors(events))[:events])
     monkeypatch.setattr(rounds, "measure_throughput", rate)
     monkeypatch.setattr(rounds, "run_contender", beside)
-    monkeypatch.setattr(throughput, "measure_latency", latency)
+    monkeypatch.setattr(throughput, "_latencies", latencies)
     monkeypatch.setattr(throughput, "measure_memory", used)
     return made
 
@@ -242,8 +184,8 @@ def test_json_is_one_line_with_every_figure(measured: list[str]) -> None:
         **compared,
         "changing": compared,
         "latency_ms": {
-            "idle": {"at": 2000, "p50": 100.0, "p99": 198.0},
-            "loaded": {"at": 210, "p50": 100.0, "p99": 198.0},
+            "idle": {"events_per_second": 2000, "p50": 100.0, "p99": 198.0},
+            "loaded": {"events_per_second": 210, "p50": 100.0, "p99": 198.0},
         },
         "worker_rss_mb": {"customers": 10, "rss": 1.5, "peak": 2.5},
     }
