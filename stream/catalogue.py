@@ -93,21 +93,21 @@ class Catalogue:
         segments: Mapping[str, str],
         segmentation: str,
         previous: int | None = None,
-        hold: bool = False,
+        hold: int = 0,
     ) -> None:
         """Put a model in force, with what is known of its segments.
 
         Models more than 50 versions back are deleted; `previous` is the version before, where that
-        is not one less. With `hold` the trainer is fenced by an epoch above, and no trainer
-        publishes before `release`. Without, a publication that is sent again because its reply was
-        lost has succeeded.
+        is not one less. With `hold`, a number of the operator's own, the trainer is fenced by an
+        epoch above, and no trainer publishes before `release`. A publication that is sent again
+        because its reply was lost has succeeded.
 
         Raises
         ------
         StaleTrainerError
             The epoch is not the trainer's any more, or the version does not go up.
         """
-        args: list[Any] = [epoch, version, snapshot, epoch + 1 if hold else ""]
+        args: list[Any] = [epoch, version, snapshot, *((epoch + 1, hold) if hold else ("", ""))]
         for pair in segments.items():
             args += pair
         keys = [
@@ -138,7 +138,8 @@ class Catalogue:
     async def training(self, segmentation: str) -> dict[str, int]:
         """What the trainer last told: customers, needed, sampled_ppm, offset, announced; its epoch.
 
-        `hold` is the epoch that a rollback has raised, and missing unless models are held.
+        `hold` is the epoch that a rollback has raised, and missing unless models are held; `holder`
+        is the number of who was the last to do so.
         """
         found = await self.redis.hgetall(self.keys.training(segmentation))
         return {name.decode(): int(value) for name, value in found.items()}

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from secrets import randbits
 
 from config.segmentation import load_segmentation
 from config.settings import Settings
@@ -165,7 +166,7 @@ async def roll_back(settings: Settings, version: int, segmentation: str | None =
     RollbackRefusedError
         It is in force, measures other features than the configuration, or models come too fast.
     """
-    grouping = _grouping(settings, segmentation)
+    grouping, holder = _grouping(settings, segmentation), randbits(62) + 1
     async with _standing(settings) as catalogue:
         for _ in range(ATTEMPTS):
             history = await _history(catalogue, grouping)
@@ -179,7 +180,7 @@ async def roll_back(settings: Settings, version: int, segmentation: str | None =
                     segments=segment_cards(brought, grouping.schema, labels),
                     segmentation=grouping.name,
                     previous=brought.lineage.previous,
-                    hold=True,
+                    hold=holder,
                 )
             except StaleTrainerError:
                 continue  # the trainer has published, or begun, since we looked

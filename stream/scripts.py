@@ -115,16 +115,19 @@ PUBLISH_MODEL = """
 local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
 local current = tonumber(redis.call('GET', KEYS[2]) or '0')
 local version = tonumber(ARGV[2])
--- The same bytes are in force: they were sent twice, and the first answer was lost. Who goes back
--- never sends twice: the same bytes are another's, who went back in the same millisecond.
-if ARGV[4] == '' and version == current and redis.call('GET', KEYS[3]) == ARGV[3] then
+-- The same bytes are in force: they were sent twice, and the first answer was lost. Two operators
+-- who go back in the same millisecond make the same bytes as well.
+local holder = ARGV[5] == '' or redis.call('HGET', KEYS[1], 'holder') == ARGV[5]
+if holder and version == current and redis.call('GET', KEYS[3]) == ARGV[3] then
   return {1, epoch, current}
 end
 if epoch ~= tonumber(ARGV[1]) or version <= current then return {0, epoch, current} end
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'epoch', ARGV[4], 'hold', ARGV[4]) end
+if ARGV[4] ~= '' then
+  redis.call('HSET', KEYS[1], 'epoch', ARGV[4], 'hold', ARGV[4], 'holder', ARGV[5])
+end
 redis.call('SET', KEYS[3], ARGV[3])
 redis.call('DEL', KEYS[4])
-for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 1]) end
+for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 1]) end
 redis.call('SET', KEYS[2], ARGV[2])
 for i = 5, #KEYS do redis.call('DEL', KEYS[i]) end
 return {1, epoch, current}

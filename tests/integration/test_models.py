@@ -70,9 +70,11 @@ async def test_a_rollback_fences_the_trainer_and_holds_until_it_is_released(
     epoch = await catalogue.claim_training("default")
     await publish(catalogue, 1, epoch)
     for _ in range(2):  # the reply to the first was lost
-        await publish(catalogue, 2, epoch, hold=True)
+        await publish(catalogue, 2, epoch, hold=7)
     told = await catalogue.training("default")
     assert (told["epoch"], told["hold"]) == (epoch + 1, epoch + 1)
+    with pytest.raises(StaleTrainerError):
+        await publish(catalogue, 2, epoch, hold=8)  # the same bytes, but another operator's
     with pytest.raises(StaleTrainerError):
         await publish(catalogue, 3, epoch)
     # A trainer whose own model 2 came too late must not take the other for it.

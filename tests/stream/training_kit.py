@@ -96,7 +96,7 @@ class MemoryCatalogue(Catalogue):
         segments: Mapping[str, str],
         segmentation: str,
         previous: int | None = None,
-        hold: bool = False,
+        hold: int = 0,
     ) -> None:
         self._answer()
         shelf = self.shelves[segmentation]
@@ -262,7 +262,7 @@ class TrainingKit:
             segments={},
             segmentation=self.name,
             previous=brought.lineage.previous,
-            hold=True,
+            hold=7,
         )
         return brought
 
