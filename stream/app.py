@@ -39,6 +39,8 @@ TRAINING_SECONDS = 0.5
 CARDS_SECONDS = 15.0
 # Events that come one by one wait half of it for company on average.
 FETCH_SPACING_SECONDS = 0.003
+# Nobody waits for the trainer, and many profiles cost it little more than one.
+POPULATION_SPACING_SECONDS = 0.1
 # About a step of events from each partition: more would wait in memory.
 FETCH_BYTES = 262_144
 
@@ -95,6 +97,7 @@ def create_trainer_app(settings: Settings) -> "ShoalApp":
     topics, keys = Topics(settings.namespace), Keys(settings.namespace)
     segmentation = load_segmentation(settings.segmentation)
     app: ShoalApp = _faust_app(settings, topics.trainer_group)
+    app.fetch_spacing_seconds = POPULATION_SPACING_SECONDS
     schema = segmentation.profile_schema()
     redis = connect_redis(settings)
     training = Training(
