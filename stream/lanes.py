@@ -133,6 +133,7 @@ class Lane:
         self._sample = SampleOutbox(publisher)
         self._next_slice = 0.0
         self._next_sweep = 0.0
+        self._in_redis_ms = 0
 
     def stop(self) -> None:
         """Let the step in flight end, then come to rest."""
@@ -317,7 +318,7 @@ class Lane:
         metrics.EVENTS_DUPLICATE.inc(scored.duplicates)
         for currency in batch.unknown_currencies:
             metrics.VALUES_WITHOUT_RATE.labels(currency=_label(currency)).inc()
-        taken_ms = self._wall_ms() - np.array(batch.received_ms, dtype=np.float64)
+        taken_ms = self._in_redis_ms - np.array(batch.received_ms, dtype=np.float64)
         metrics.EVENT_TO_REDIS_SECONDS.observe(np.maximum(taken_ms, 0) / 1000)
 
     def _with_new(self, edition: Edition) -> Reached:
@@ -371,6 +372,7 @@ class Lane:
         outcome = await self._store.step(step)
         if outcome is not Outcome.APPLIED:
             raise StepRefusedError(outcome)
+        self._in_redis_ms = self._wall_ms()
         self._seq += 1
         self.next_offset, self._clock, self._reached = next_offset, clock, step.reached
         self.cache.keep(scored.customers, scored.rows)
@@ -389,6 +391,7 @@ class Lane:
         telling = asyncio.create_task(self._publisher.changes(addressed))
         try:
             await self._store.write_segments(records)
+            self._in_redis_ms = self._wall_ms()
             await telling
         finally:
             # Nothing is told behind the back of a lane that is claimed again, or lost.

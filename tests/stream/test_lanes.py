@@ -71,6 +71,23 @@ async def test_records_that_come_again_are_not_counted_again(kit: Kit) -> None:
     assert kit.orders() == {"ann": 2}
 
 
+async def test_a_slow_kafka_makes_no_event_late_that_is_in_redis(kit: Kit) -> None:
+    kit.model = two_segments()
+    seconds, events = "shoal_event_to_redis_seconds_sum", "shoal_event_to_redis_seconds_count"
+    before = {name: REGISTRY.get_sample_value(name) or 0.0 for name in (seconds, events)}
+
+    def take_a_minute() -> None:
+        kit.wall_ms += 60_000
+
+    kit.kafka.fail = take_a_minute
+    async with kit.running() as lane:
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
+        await until(lambda: lane.next_offset == 1 and kit.kafka.told)
+    after = {name: REGISTRY.get_sample_value(name) or 0.0 for name in (seconds, events)}
+    assert after[events] == before[events] + 1
+    assert after[seconds] == before[seconds]
+
+
 async def test_a_batch_from_before_a_seek_is_left_alone(kit: Kit) -> None:
     async with kit.running() as lane:
         await lane.inbox.put(RecordBatch(0, [record(0, event("ann", 1))], seeks=0, read_from=0))
