@@ -8,9 +8,7 @@ the events' own times make, and nobody may be told what was outdated when it was
     python -m bench.backlog [--json] [--seconds N] [--rate N] [--plots FOLDER]
 """
 
-import asyncio
 import contextlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,12 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.aftermath import Telling, largest_error, telling
-from bench.common import machine
+from bench.common import machine, tell
 from bench.feed import wall_ms
 from bench.plots import BUILD, draw_backlog
 from bench.stage import shop, stage
 from bench.watch import Look, by_second, cost, longest_stall, rate
-from models.errors import ShoalError
 from stream.sources import SourceEvent
 
 PLAIN_SECONDS = 100
@@ -180,16 +177,12 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, no plot")] = False,
 ) -> None:
     """Measure how a worker catches up on this machine."""
-    try:
-        result = asyncio.run(measure(seconds, per_second))
-    except ShoalError as error:
-        err.print(f"error: {error}", markup=False, style="red")
-        raise typer.Exit(1) from None
-    if as_json:
-        typer.echo(json.dumps(result))
-        return
-    Console(highlight=False).print(table_of(result))
-    err.print(f"drawn: {draw_backlog(result, plots)}")
+    tell(
+        measure(seconds, per_second),
+        as_json=as_json,
+        table_of=table_of,
+        draw=lambda result: draw_backlog(result, plots),
+    )
 
 
 if __name__ == "__main__":

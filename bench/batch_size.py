@@ -6,8 +6,6 @@ sizes take turns, and the median of the turns counts. Processor time is the work
     python -m bench.batch_size [--json] [--events N] [--runs N] [--plots FOLDER]
 """
 
-import asyncio
-import json
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
@@ -17,11 +15,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.common import Spread, machine
+from bench.common import Spread, machine, tell
 from bench.plots import BUILD, draw_batch_size
 from bench.stage import Stage, shop, stage
 from bench.watch import Look, cost, rate
-from models.errors import ShoalError
 
 SIZES = (20, 50, 200, 500, 1_000, 2_000, 5_000)
 PER_SECOND = 2_000.0
@@ -93,16 +90,12 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, no plot")] = False,
 ) -> None:
     """Measure throughput against the size of batches on this machine."""
-    try:
-        result = asyncio.run(measure(events, runs))
-    except ShoalError as error:
-        err.print(f"error: {error}", markup=False, style="red")
-        raise typer.Exit(1) from None
-    if as_json:
-        typer.echo(json.dumps(result))
-        return
-    Console(highlight=False).print(table_of(result))
-    err.print(f"drawn: {draw_batch_size(result, plots)}")
+    tell(
+        measure(events, runs),
+        as_json=as_json,
+        table_of=table_of,
+        draw=lambda result: draw_batch_size(result, plots),
+    )
 
 
 if __name__ == "__main__":

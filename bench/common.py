@@ -1,10 +1,18 @@
 """What benches share: figures of a process, of the machine, and how a bench fails."""
 
+import asyncio
+import json
 import os
 import platform
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
 
 from models.errors import ShoalError
 
@@ -74,3 +82,30 @@ def memory(pid: int) -> Memory:
 def machine() -> dict[str, str | int]:
     """What figures depend on and cannot be read off them."""
     return {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
+
+
+def tell(
+    measuring: Coroutine[Any, Any, dict[str, Any]],
+    *,
+    as_json: bool,
+    table_of: Callable[[dict[str, Any]], Table],
+    draw: Callable[[dict[str, Any]], Path],
+) -> None:
+    """Measure, and print one line of JSON, or a table and where the plot is.
+
+    Raises
+    ------
+    typer.Exit
+        What was measured does not count.
+    """
+    err = Console(stderr=True, highlight=False)
+    try:
+        result = asyncio.run(measuring)
+    except ShoalError as error:
+        err.print(f"error: {error}", markup=False, style="red")
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    Console(highlight=False).print(table_of(result))
+    err.print(f"drawn: {draw(result)}")

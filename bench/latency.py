@@ -7,7 +7,6 @@ figures are the worker's own histogram, from a record's Kafka timestamp to the d
 """
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,11 +14,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.common import machine
+from bench.common import machine, tell
 from bench.plots import BUILD, draw_latency
 from bench.stage import Stage, shop, stage
 from bench.watch import rate, until_lag
-from models.errors import ShoalError
 
 SHARES = (0.05, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9)
 BACKLOG_EVENTS = 100_000
@@ -87,16 +85,12 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON, no plot")] = False,
 ) -> None:
     """Measure latency against load on this machine."""
-    try:
-        result = asyncio.run(measure(seconds))
-    except ShoalError as error:
-        err.print(f"error: {error}", markup=False, style="red")
-        raise typer.Exit(1) from None
-    if as_json:
-        typer.echo(json.dumps(result))
-        return
-    Console(highlight=False).print(table_of(result))
-    err.print(f"drawn: {draw_latency(result, plots)}")
+    tell(
+        measure(seconds),
+        as_json=as_json,
+        table_of=table_of,
+        draw=lambda result: draw_latency(result, plots),
+    )
 
 
 if __name__ == "__main__":

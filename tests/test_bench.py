@@ -2,15 +2,25 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 from rich.console import Console
+from rich.table import Table
 from typer.testing import CliRunner
 
 from bench import throughput
-from bench.common import BenchError, Spread, cpu_seconds, memory, parse_cpu_seconds, parse_memory
+from bench.common import (
+    BenchError,
+    Spread,
+    cpu_seconds,
+    memory,
+    parse_cpu_seconds,
+    parse_memory,
+    tell,
+)
 from bench.contenders import rounds
 from bench.contenders.job import Terms
 from bench.contenders.running import Contender, Performance
@@ -219,3 +229,38 @@ def test_a_run_that_does_not_count_ends_in_a_message_and_no_figure(
     assert result.stdout == ""
     assert "7 of 10 customers are in no segment" in result.stderr
     assert measured == []
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_bench_prints_a_line_of_json_or_a_table_and_where_its_plot_is(
+    *, as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def measure() -> dict[str, Any]:
+        return {"rate": 7}
+
+    drawn: list[dict[str, Any]] = []
+
+    def draw(result: dict[str, Any]) -> Path:
+        drawn.append(result)
+        return tmp_path / "plot.png"
+
+    tell(measure(), as_json=as_json, table_of=lambda _: Table("figure"), draw=draw)
+    shown = capsys.readouterr()
+    if as_json:
+        assert (json.loads(shown.out), drawn) == ({"rate": 7}, [])
+    else:
+        assert "figure" in shown.out
+        assert "drawn:" in shown.err
+        assert drawn == [{"rate": 7}]
+
+
+def test_a_bench_whose_work_was_not_done_says_so_and_prints_no_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def measure() -> dict[str, Any]:
+        raise BenchError("3 events are missing")
+
+    with pytest.raises(typer.Exit):
+        tell(measure(), as_json=True, table_of=lambda _: Table(), draw=lambda _: tmp_path)
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "error: 3 events are missing\n")
