@@ -1,6 +1,7 @@
 """A server that lives and dies with this process, has a port to itself and finds its data again."""
 
 import ctypes
+import os
 import signal
 import socket
 import subprocess
@@ -132,9 +133,11 @@ class EmbeddedServer(ABC):
         return self
 
     def freeze(self) -> None:
-        """Hold the server still (SIGSTOP): connections stay open and nobody answers."""
+        """Hold the server still (SIGSTOP): connections stay open and nobody answers any more."""
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
+            # The signal is sent, not obeyed: a thread may answer until the last of them stops.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Let a frozen server go on where it was."""

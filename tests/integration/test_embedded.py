@@ -77,6 +77,28 @@ def test_a_frozen_server_answers_nobody_until_it_is_thawed(tmp_path: Path) -> No
         waiting.close()
 
 
+def thread_states(pid: int) -> set[str]:
+    """What Linux says of a process's threads: T is stopped."""
+    stats = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return {stat.rpartition(")")[2].split()[0] for stat in stats}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_every_thread_of_a_server_stands_still_once_it_is_frozen(kafka: EmbeddedServer) -> None:
+    for _ in range(50):
+        kafka.freeze()
+        kafka.freeze()  # a frozen server is frozen already
+        assert thread_states(kafka.pid or 0) == {"T"}
+        kafka.thaw()
+
+
+def test_a_server_that_is_gone_cannot_be_frozen_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        os.kill(server.pid or 0, signal.SIGKILL)
+        server.freeze()
+        server.thaw()
+
+
 def test_a_frozen_server_can_be_stopped(tmp_path: Path) -> None:
     server = EmbeddedRedis(tmp_path).start()
     server.freeze()
