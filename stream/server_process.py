@@ -136,8 +136,9 @@ class EmbeddedServer(ABC):
         """Hold the server still (SIGSTOP): connections stay open and nobody answers any more."""
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP)
-            # The signal is sent, not obeyed: a thread may answer until the last of them stops.
-            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            if (pid := self.pid) is not None:
+                # The signal is sent, not obeyed: a thread may answer until the last of them stops.
+                os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Let a frozen server go on where it was."""

@@ -92,9 +92,15 @@ def test_every_thread_of_a_server_stands_still_once_it_is_frozen(kafka: Embedded
         kafka.thaw()
 
 
-def test_a_server_that_is_gone_cannot_be_frozen_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_known_to_be_gone", [False, True])
+def test_a_server_that_is_gone_cannot_be_frozen_and_keeps_nobody_waiting(
+    is_known_to_be_gone: bool, tmp_path: Path
+) -> None:
     with EmbeddedRedis(tmp_path) as server:
-        os.kill(server.pid or 0, signal.SIGKILL)
+        pid = server.pid or 0
+        os.kill(pid, signal.SIGKILL)
+        if is_known_to_be_gone:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         server.freeze()
         server.thaw()
 
