@@ -94,7 +94,7 @@ def test_every_thread_of_a_server_stands_still_once_it_is_frozen(kafka: Embedded
 
 @pytest.mark.parametrize("is_known_to_be_gone", [False, True])
 def test_a_server_that_is_gone_cannot_be_frozen_and_keeps_nobody_waiting(
-    is_known_to_be_gone: bool, tmp_path: Path
+    *, is_known_to_be_gone: bool, tmp_path: Path
 ) -> None:
     with EmbeddedRedis(tmp_path) as server:
         pid = server.pid or 0
