@@ -14,39 +14,22 @@ import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any, ClassVar, cast
 
 import faust
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
-from aiokafka.errors import IllegalStateError, KafkaError
-from aiokafka.protocol.fetch import FetchRequest
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from aiokafka import ConsumerRecord
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, ConsumerMessage, Message
 from faust.types.transports import ConsumerT, ProducerT, TransportT
 
 from models.errors import ShoalError
-from stream import metrics, producing
+from stream import producing
+from stream.fetching import LONGEST_SPACING_SECONDS, ConsumerInLoop, Fetched
 
 log = logging.getLogger(__name__)
 
 QUIESCE_SECONDS = 5.0
-FETCH_MIN_BYTES = 1
-FETCH_MAX_WAIT_MS = 100
-ENOUGH_BYTES = 65_536
-LONGEST_SPACING_SECONDS = 0.02
-
-Send = Callable[..., Awaitable[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """Records of one partition, and the offset that the consumer read on from."""
-
-    records: list[ConsumerRecord]
-    read_from: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,108 +59,6 @@ class FetchSchema(faust.Schema[Any, Any]):
         return message.value
 
 
-class BatchingConsumerThread(driver.AIOKafkaConsumerThread):
-    """aiokafka's consumer in its own thread; a refused commit is no reason to die.
-
-    It keeps its own account of where each partition is read. Faust may drop what it fetched, or
-    give a fetch up at a rebalance that goes on in here: only what was read on from a known offset
-    can tell a hole in the log from a lost batch.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._read_to: dict[TP | TopicPartition, int] = {}
-
-    async def _seek_wait(self, consumer: AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
-        self._read_to |= partitions
-        await super()._seek_wait(consumer, partitions)
-
-    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
-        consumer = super()._create_worker_consumer(transport)
-        app = cast("BatchingApp", transport.app)
-        # Faust passes neither.
-        consumer._fetch_min_bytes = FETCH_MIN_BYTES  # noqa: SLF001
-        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # noqa: SLF001
-        send = paced(consumer._client.send, app.fetch_spacing_seconds)  # noqa: SLF001
-        consumer._client.send = send  # noqa: SLF001
-        return consumer
-
-    async def _fetch_records(  # type: ignore[override]  # only our consumer receives it
-        self,
-        consumer: AIOKafkaConsumer,
-        active_partitions: set[TP],
-        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
-        max_records: int | None = None,
-    ) -> dict[TopicPartition, Fetched]:
-        """At most `max_records` of each partition: Faust's limit starves all but the first."""
-        found = await self._take(consumer, active_partitions, timeout, max_records)
-        if found:
-            for tp in active_partitions - found.keys():
-                found |= await self._take(consumer, {tp}, 0, max_records)
-        return found
-
-    async def _take(
-        self,
-        consumer: AIOKafkaConsumer,
-        partitions: set[TP],
-        timeout: float | None,  # noqa: ASYNC109 - Faust's signature
-        max_records: int | None,
-    ) -> dict[TopicPartition, Fetched]:
-        taken = await super()._fetch_records(consumer, partitions, timeout, max_records)
-        found = {}
-        for tp, records in taken.items():
-            found[tp] = Fetched(records, self._read_to.get(tp, records[0].offset))
-            self._read_to[tp] = records[-1].offset + 1
-        return found
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        consumer = self._ensure_consumer()
-        assigned = self.assignment()
-        known = {
-            TopicPartition(tp.topic, tp.partition): OffsetAndMetadata(offset, "")
-            for tp, offset in offsets.items()
-            if tp in assigned
-        }
-        if not known:
-            return False
-        try:
-            await consumer.commit(known)
-        except (KafkaError, IllegalStateError) as error:
-            # The lane is what counts; Kafka's offset is for lag and tools, the next one will do.
-            metrics.KAFKA_ERRORS.inc()
-            log.warning("Kafka refused the offsets: %s", error)
-            return False
-        return True
-
-
-def paced(send: Send, spacing_seconds: float = LONGEST_SPACING_SECONDS) -> Send:
-    """`send`, whose fetches follow each other slowly while they bring little.
-
-    What comes meanwhile is fetched together, since a fetch of one event costs its worker as much
-    as one of fifty. After fetches that bring nothing the spacing doubles, up to 20 ms: a broker
-    waits for events by itself, but noida-db 0.2.3 answers every fetch at once, and an idle
-    consumer would ask it 2 800 times a second.
-    """
-    not_before: dict[Any, float] = {}
-    spacings: dict[Any, float] = {}
-
-    async def send_paced(node: Any, request: Any, **options: Any) -> Any:
-        if not isinstance(request, FetchRequest):
-            return await send(node, request, **options)
-        await asyncio.sleep(max(not_before.get(node, 0.0) - monotonic(), 0.0))
-        started = monotonic()
-        response = await send(node, request, **options)
-        size = sum(len(part[-1] or b"") for _, parts in response.topics for part in parts)
-        before = spacings.get(node, 0.0)
-        longest = max(LONGEST_SPACING_SECONDS, spacing_seconds)
-        spacing = spacing_seconds if size else min(max(2 * before, spacing_seconds), longest)
-        spacings[node] = spacing if size < ENOUGH_BYTES else 0.0
-        not_before[node] = started + spacings[node]
-        return response
-
-    return send_paced
-
-
 class NothingRead(dict[TP, int | None]):
     """In place of Faust's account of what was read, below which it drops messages in silence.
 
@@ -201,8 +82,8 @@ class BatchingConsumer(driver.Consumer):
         self._seeks: defaultdict[TP, int] = defaultdict(int)
         self._sought: dict[TP, int] = {}
 
-    def _new_consumer_thread(self) -> BatchingConsumerThread:
-        return BatchingConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> ConsumerInLoop:
+        return ConsumerInLoop(self, cast("BatchingApp", self.app).fetch_spacing_seconds)
 
     async def seek_lane(self, tp: TP, offset: int) -> int:
         """Go on reading at `offset`; the number that batches read from there on carry."""

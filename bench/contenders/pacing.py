@@ -3,7 +3,7 @@
 from aiokafka import AIOKafkaConsumer
 from faust.transport.drivers import aiokafka as driver
 
-from stream.transport import paced
+from stream.fetching import paced
 
 
 def pace(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:

@@ -13,14 +13,14 @@ from faust.types import TP
 
 from config.settings import Settings
 from stream.connections import kafka_options
+from stream.fetching import ConsumerInLoop, Fetched
 from stream.names import Topics
 from stream.topics import create_topics
-from stream.transport import BatchingConsumerThread, Fetched
 
 pytestmark = pytest.mark.slow
 
 
-class Thread(BatchingConsumerThread):
+class Thread(ConsumerInLoop):
     """Without a thread of its own: it works where the test does."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:

@@ -10,21 +10,17 @@ import aiokafka
 import faust
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.protocol.fetch import FetchRequest
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer
 from faust.types import TP
 
 from config.settings import Settings
-from stream import transport
 from stream.app import create_worker_app
+from stream.fetching import ConsumerInLoop, Fetched
 from stream.transport import (
     BatchingConsumer,
-    BatchingConsumerThread,
     BatchingTransport,
     DurableProducer,
-    Fetched,
     RecordBatch,
-    paced,
     within,
 )
 from tests.stream.lane_kit import record
@@ -149,9 +145,9 @@ def test_the_pinned_versions_are_the_ones_the_seam_was_written_for() -> None:
             ("getmany", "perform_seek", "wait_empty", "_wait_next_records"),
         ),
         (
-            BatchingConsumerThread,
+            ConsumerInLoop,
             AIOKafkaConsumerThread,
-            ("_commit", "_fetch_records", "_seek_wait"),
+            ("_commit", "_fetch_records", "_seek_wait", "_default_start", "_default_stop_futures"),
         ),
         (DurableProducer, Producer, ("_settings_extra",)),
         (BatchingTransport, BatchingTransport.__base__, ("Consumer", "Producer")),
@@ -204,62 +200,3 @@ async def test_what_a_lane_has_sought_while_it_was_handed_a_batch_is_not_dropped
     fetcher: Any = faust.Service()
     await asyncio.wait_for(consumer._drain_messages(fetcher), 5)
     assert handed == [10, 4]
-
-
-class Clock:
-    """Time that passes only while somebody sleeps."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.seconds = 100.0
-        monkeypatch.setattr(transport, "monotonic", lambda: self.seconds)
-        monkeypatch.setattr("stream.transport.asyncio.sleep", self._sleep)
-
-    async def _sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-
-
-async def pauses(brought: list[bytes | None], monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long each fetch waited that followed one which brought this, in ms."""
-    clock = Clock(monkeypatch)
-    coming = iter([*brought, None])
-
-    async def answer(*_: Any, **__: Any) -> Any:
-        return SimpleNamespace(topics=[("shoal.events", [(0, 0, 9, next(coming))])])
-
-    send, waited = paced(answer, 0.003), []
-    for _ in range(len(brought) + 1):
-        before = clock.seconds
-        await send(1, FetchRequest(20, 1, 1, 0, []))
-        waited.append(round((clock.seconds - before) * 1000, 3))
-    return waited[1:]
-
-
-async def test_fetches_that_bring_little_follow_each_other_after_a_moment(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert await pauses([b"x", b"x" * 100], monkeypatch) == [3, 3]
-
-
-async def test_fetches_that_bring_enough_follow_each_other_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert await pauses([b"x" * 65_536] * 2, monkeypatch) == [0, 0]
-
-
-async def test_fetches_that_bring_nothing_are_further_and_further_apart(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    nothing: list[bytes | None] = [None] * 5
-    assert await pauses([*nothing, b"x", None], monkeypatch) == [3, 6, 12, 20, 20, 3, 6]
-
-
-async def test_nothing_but_fetches_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch)
-
-    async def answer(*_: Any, **__: Any) -> Any:
-        return SimpleNamespace(topics=[])
-
-    send = paced(answer, 0.003)
-    await send(1, FetchRequest(20, 1, 1, 0, []))
-    await send(1, SimpleNamespace())
-    assert clock.seconds == 100.0
