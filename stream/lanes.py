@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic, perf_counter
+from time import perf_counter
 from uuid import uuid4
 
 import numpy as np
@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from models.clock import EventClock
 from models.columns import Rows
-from models.editions import Edition, Editions, versions
+from models.editions import Edition, Editions
 from models.identifiers import CustomerId
 from models.profiles import UnknownProfileError
 from stream import metrics
@@ -33,6 +33,7 @@ from stream.inbox import Inbox
 from stream.outbox import SampleOutbox
 from stream.ports import Position, Teller
 from stream.publisher import told
+from stream.quiet import IDLE_SECONDS, QuietCustomers
 from stream.rounds import Rounds
 from stream.steps import Scored, StepMaker, Taking
 from stream.store import LaneFencedError, LaneState, Outcome, Reached, Step, Store
@@ -41,10 +42,6 @@ from stream.waiting import Server, waiting
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.25
-IDLE_SECONDS = 1.0
-SHORTEST_TICK_SECONDS = 0.001
-SLICE = 500
 LONGEST_PAUSE_SECONDS = 2.0
 LAYOUT_SECONDS = 2.0
 CATCHING_UP_MS = 60_000
@@ -63,11 +60,7 @@ class StepRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LaneLimits:
-    """How much a lane takes on at once.
-
-    Once everyone who was due has been looked at, the next sweep is `sweep_every_seconds` later:
-    customers cost less together than one by one.
-    """
+    """How much a lane takes on at once; for sweeps see `stream.quiet.QuietCustomers`."""
 
     batch_events: int
     cache_profiles: int
@@ -127,12 +120,16 @@ class Lane:
         self._seq = 0
         self._seeks = -1
         self._clock = EventClock()
-        self._reached: Mapping[str, Reached] = {}
-        self._scanned_for: Editions = ()
-        self._cursor = 0
+        self.reached: Mapping[str, Reached] = {}
         self._sample = SampleOutbox(publisher)
-        self._next_slice = 0.0
-        self._next_sweep = 0.0
+        self._quiet = QuietCustomers(
+            self,
+            store=store,
+            maker=maker,
+            editions=editions,
+            customers_per_second=limits.sweep_customers_per_second,
+            sweep_every_seconds=limits.sweep_every_seconds,
+        )
         self._in_redis_ms = 0
 
     def stop(self) -> None:
@@ -199,7 +196,8 @@ class Lane:
         state = await self._store.claim(self.partition, owner=self._owner, unless_above=self._epoch)
         self._epoch, self._seq = state.epoch, state.seq
         self._clock = EventClock.from_text(state.clock)
-        self._reached, self._cursor = state.reached, 0
+        self.reached = state.reached
+        self._quiet.restart()
         await self._tell_again(state)
         self.next_offset = (
             await self._position.earliest(self.partition)
@@ -236,7 +234,7 @@ class Lane:
                         break
             finally:
                 self._rounds.end(self)
-            await self._look_again()
+            await self._quiet.look()
             await self._sample.flush()
         await self._sample.drain()
 
@@ -244,7 +242,7 @@ class Lane:
         """The records that come next, of all batches that are waiting."""
         records: list[ConsumerRecord] = []
         expected = self._offset
-        if await self.inbox.arrival(self._patience()):
+        if await self.inbox.arrival(self._quiet.patience()):
             await self._rounds.begin(self)
         for batch in self.inbox.take():
             if batch.seeks != self._seeks:
@@ -280,10 +278,6 @@ class Lane:
                 "records: run `shoal rebuild`"
             )
 
-    def _patience(self) -> float:
-        """How long to wait for events before customers without any are looked at."""
-        return min(max(self._next_slice - monotonic(), SHORTEST_TICK_SECONDS), TICK_SECONDS)
-
     async def _take(self, records: Sequence[ConsumerRecord]) -> None:
         started = perf_counter()
         wall_ms = self._wall_ms()
@@ -299,7 +293,7 @@ class Lane:
         started = _observe("decode", started)
         if batch.rejected:
             await self._publisher.rejections(batch.rejected)
-        rows = await self._load(batch.customers)
+        rows = await self.load(batch.customers)
         started = _observe("load", started)
         times_ms = batch.columns.time_ms.tolist()
         clock = self._clock.advance(times_ms)
@@ -308,7 +302,7 @@ class Lane:
         editions = self._editions()
         scored = await self._score(Taking(self.partition, batch, rows, now_ms))
         _observe("score", started)
-        await self._step(
+        await self.step(
             scored,
             next_offset=records[-1].offset + 1,
             clock=clock,
@@ -323,7 +317,7 @@ class Lane:
 
     def _with_new(self, edition: Edition) -> Reached:
         """How far all are when new customers were scored, and are shown, by this edition."""
-        reached = self._reached.get(edition.segmentation.name, Reached())
+        reached = self.reached.get(edition.segmentation.name, Reached())
         is_shown = reached.shown == edition.digest
         return Reached(min(reached.model, edition.version), edition.digest if is_shown else 0)
 
@@ -336,7 +330,12 @@ class Lane:
         behind = (self._position.end(self.partition) or 0) - self._offset
         return clock.now_ms if is_late and behind > self._limits.batch_events else wall_ms
 
-    async def _load(self, customers: Sequence[CustomerId]) -> Rows:
+    def now_ms(self) -> int:
+        """The time to score customers at of whom no event speaks."""
+        return self._now(self._clock, 0)
+
+    async def load(self, customers: Sequence[CustomerId]) -> Rows:
+        """Profiles, from memory or from Redis."""
         rows, missing = self.cache.load(customers)
         if missing:
             names = [customers[at] for at in missing]
@@ -346,14 +345,21 @@ class Lane:
             )
         return rows
 
-    async def _step(
+    async def step(
         self,
         scored: Scored,
         *,
-        next_offset: int,
-        clock: EventClock,
+        next_offset: int | None = None,
+        clock: EventClock | None = None,
         reached: Mapping[str, Reached] | None = None,
     ) -> None:
+        """Move the lane on and tell the changes; where not given, it stays where it is.
+
+        Raises
+        ------
+        StepRefusedError
+            Redis has not applied it.
+        """
         assert self._epoch is not None  # noqa: S101 - set by the claim before any step
         started = perf_counter()
         step = Step(
@@ -361,10 +367,10 @@ class Lane:
             epoch=self._epoch,
             owner=self._owner,
             seq=self._seq,
-            next_offset=next_offset,
-            clock=clock.to_text(),
+            next_offset=self._offset if next_offset is None else next_offset,
+            clock=(clock or self._clock).to_text(),
             pending=scored.pending,
-            reached=self._reached if reached is None else reached,
+            reached=self.reached if reached is None else reached,
             profiles=scored.profiles,
             sizes=scored.sizes,
             ttl_ms=self._maker.ttl_ms,
@@ -374,7 +380,8 @@ class Lane:
             raise StepRefusedError(outcome)
         self._in_redis_ms = self._wall_ms()
         self._seq += 1
-        self.next_offset, self._clock, self._reached = next_offset, clock, step.reached
+        self.next_offset, self.reached = step.next_offset, step.reached
+        self._clock = clock or self._clock
         self.cache.keep(scored.customers, scored.rows)
         self._sample.add(self._maker.sampled(scored, self._editions()))
         started = _observe("step", started)
@@ -396,88 +403,6 @@ class Lane:
         finally:
             # Nothing is told behind the back of a lane that is claimed again, or lost.
             await cancelled(telling)
-
-    async def _look_again(self) -> None:
-        """Score some customers without an event: after a new model, or because time passed."""
-        if monotonic() < self._next_slice:
-            return
-        editions = self._editions()
-        if any(map(self._is_behind, editions)):
-            await self._follow(editions)
-        elif monotonic() < self._next_sweep or not await self._sweep():
-            self._next_slice = monotonic() + IDLE_SECONDS
-
-    def _is_behind(self, edition: Edition) -> bool:
-        reached = self._reached.get(edition.segmentation.name, Reached())
-        if reached.model == edition.version:
-            return reached.shown != edition.digest
-        return reached.model < edition.version
-
-    def _unseen(self, editions: Editions) -> Editions:
-        """Those that some customers are not shown by."""
-        reached = self._reached
-        return tuple(
-            edition
-            for edition in editions
-            if reached.get(edition.segmentation.name, Reached()).shown != edition.digest
-        )
-
-    async def _follow(self, editions: Editions) -> None:
-        """Score some customers by newer models, and show their segments as they are called now."""
-        if self._scanned_for != editions:
-            # Whom the scan has passed was scored, or shown, by what was in force before.
-            self._scanned_for, self._cursor = editions, 0
-        cursor, found = await self._store.scan(self.partition, self._cursor, SLICE)
-        customers = list(dict.fromkeys(found))
-        rows = await self._load(customers)
-        # Shown first: once the step says that all are, none must be left.
-        if showings := self._maker.showings(customers, rows, self._unseen(editions)):
-            await self._store.show_segments(showings)
-        old = (rows["model"] < versions(editions)).any(axis=1) & (rows["first_ms"] > 0)
-        scored = self._maker.again(
-            self.partition,
-            [customers[at] for at in np.flatnonzero(old).tolist()],
-            rows[old],
-            editions=editions,
-            now_ms=self._now(self._clock, 0),
-            reason="model",
-        )
-        reached = {
-            edition.segmentation.name: Reached(edition.version, edition.digest)
-            for edition in editions
-            if cursor == 0 and self._is_behind(edition)
-        }
-        await self._step(
-            scored,
-            next_offset=self._offset,
-            clock=self._clock,
-            reached={**self._reached, **reached},
-        )
-        self._cursor = cursor
-        self._spend(len(customers))
-
-    async def _sweep(self) -> bool:
-        now_ms = self._now(self._clock, 0)
-        customers = await self._store.due(self.partition, now_ms, SLICE)
-        if len(customers) < SLICE:
-            self._next_sweep = monotonic() + self._limits.sweep_every_seconds
-        if not customers:
-            return False
-        rows = await self._load(customers)
-        scored = self._maker.again(
-            self.partition,
-            customers,
-            rows,
-            editions=self._editions(),
-            now_ms=now_ms,
-            reason="time",
-        )
-        await self._step(scored, next_offset=self._offset, clock=self._clock)
-        self._spend(len(customers))
-        return True
-
-    def _spend(self, customers: int) -> None:
-        self._next_slice = monotonic() + customers / self._limits.sweep_customers_per_second
 
 
 def _label(currency: str) -> str:

@@ -20,10 +20,11 @@ from stream import metrics
 from stream.catalogue import Catalogue
 from stream.changes import Reason
 from stream.labels import Labels
-from stream.lanes import IDLE_SECONDS, Lane, LaneLimits
+from stream.lanes import Lane, LaneLimits
 from stream.names import Topics
 from stream.partitions import partitioner_of_many
 from stream.publisher import Publisher
+from stream.quiet import IDLE_SECONDS
 from stream.rounds import Rounds
 from stream.steps import Scored, StepMaker, Taking
 from stream.store import RedisStore

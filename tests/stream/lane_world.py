@@ -16,7 +16,7 @@ from models.identifiers import CustomerId
 from models.profiles import DAY_MS
 from models.scaling import Scaler
 from models.snapshots import Segment, Snapshot
-from stream import lanes, outbox
+from stream import lanes, outbox, quiet
 from stream.lanes import Lane, LaneLimits
 from stream.rounds import Rounds
 from stream.steps import Scored, Taking
@@ -112,7 +112,7 @@ class Worker:
     @property
     def now_ms(self) -> int:
         """What the lane takes for now when no event comes."""
-        return self.lane._now(self.lane._clock, 0)
+        return self.lane.now_ms()
 
     def run(self) -> None:
         """Go on until everything waits; raises what ended the lane."""
@@ -309,8 +309,8 @@ def virtual_time() -> Iterator[None]:
         return asyncio.get_running_loop().time()
 
     with ExitStack() as patches:
-        patches.enter_context(patch.object(lanes, "monotonic", loop_time))
+        patches.enter_context(patch.object(quiet, "monotonic", loop_time))
         patches.enter_context(patch.object(outbox, "monotonic", loop_time))
-        patches.enter_context(patch.object(lanes, "SLICE", SLICE))
+        patches.enter_context(patch.object(quiet, "SLICE", SLICE))
         patches.enter_context(patch.object(lanes.log, "disabled", new=True))
         yield

@@ -104,16 +104,16 @@ class KeepsItsCache(Lane):
 class TellsTooEarly(Lane):
     """Tells changes before they are durable."""
 
-    async def _step(
+    async def step(
         self,
         scored: Scored,
         *,
-        next_offset: int,
-        clock: EventClock,
+        next_offset: int | None = None,
+        clock: EventClock | None = None,
         reached: Mapping[str, Reached] | None = None,
     ) -> None:
         await self._tell(scored.changes, unpack(scored.pending))
-        await super()._step(scored, next_offset=next_offset, clock=clock, reached=reached)
+        await super().step(scored, next_offset=next_offset, clock=clock, reached=reached)
 
 
 class TellsInTheBackground(Lane):

@@ -1,0 +1,155 @@
+"""Steps of customers whom no event speaks of: a model is new, or time has passed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import Protocol
+
+import numpy as np
+
+from models.columns import Rows
+from models.editions import Edition, Editions, versions
+from models.identifiers import CustomerId
+from stream.steps import Scored, StepMaker
+from stream.store import Reached, Store
+
+TICK_SECONDS = 0.25
+IDLE_SECONDS = 1.0
+SHORTEST_TICK_SECONDS = 0.001
+SLICE = 500
+
+
+class ServedLane(Protocol):
+    """What such a step needs of its lane."""
+
+    @property
+    def partition(self) -> int:
+        """Which one it is."""
+
+    @property
+    def reached(self) -> Mapping[str, Reached]:
+        """How far all its customers are, by segmentation."""
+
+    def now_ms(self) -> int:
+        """The time to score at."""
+
+    async def load(self, customers: Sequence[CustomerId]) -> Rows:
+        """Profiles of customers."""
+
+    async def step(self, scored: Scored, *, reached: Mapping[str, Reached] | None = None) -> None:
+        """Make a step that takes no event; `reached` where it moves that on."""
+
+
+class QuietCustomers:
+    """Looks at some customers of a lane at a time, at a bounded rate.
+
+    Parameters
+    ----------
+    editions
+        Gives what is in force of each segmentation.
+    customers_per_second
+        How many are looked at, at most, in the long run.
+    sweep_every_seconds
+        Once everyone who was due has been looked at, the next sweep is so much later: customers
+        cost less together than one by one.
+    """
+
+    def __init__(
+        self,
+        lane: ServedLane,
+        *,
+        store: Store,
+        maker: StepMaker,
+        editions: Callable[[], Editions],
+        customers_per_second: float,
+        sweep_every_seconds: float,
+    ) -> None:
+        self._lane = lane
+        self._store = store
+        self._maker = maker
+        self._editions = editions
+        self._customers_per_second = customers_per_second
+        self._sweep_every_seconds = sweep_every_seconds
+        self._scanned_for: Editions = ()
+        self._cursor = 0
+        self._next_look = 0.0
+        self._next_sweep = 0.0
+
+    def restart(self) -> None:
+        """Begin with the first customer again: another worker may have gone on meanwhile."""
+        self._cursor = 0
+
+    def patience(self) -> float:
+        """Seconds to wait for events before customers without any are looked at."""
+        return min(max(self._next_look - monotonic(), SHORTEST_TICK_SECONDS), TICK_SECONDS)
+
+    async def look(self) -> None:
+        """Score some, if it is time to."""
+        if monotonic() < self._next_look:
+            return
+        editions = self._editions()
+        if any(map(self._is_behind, editions)):
+            await self._follow(editions)
+        elif monotonic() < self._next_sweep or not await self._sweep():
+            self._next_look = monotonic() + IDLE_SECONDS
+
+    def _reached(self, edition: Edition) -> Reached:
+        return self._lane.reached.get(edition.segmentation.name, Reached())
+
+    def _is_behind(self, edition: Edition) -> bool:
+        reached = self._reached(edition)
+        if reached.model == edition.version:
+            return reached.shown != edition.digest
+        return reached.model < edition.version
+
+    async def _follow(self, editions: Editions) -> None:
+        """Score some customers by newer models, and show their segments as they are called now."""
+        if self._scanned_for != editions:
+            # Whom the scan has passed was scored, or shown, by what was in force before.
+            self._scanned_for, self._cursor = editions, 0
+        cursor, found = await self._store.scan(self._lane.partition, self._cursor, SLICE)
+        customers = list(dict.fromkeys(found))
+        rows = await self._lane.load(customers)
+        unseen = tuple(e for e in editions if self._reached(e).shown != e.digest)
+        # Shown first: once the step says that all are, none must be left.
+        if showings := self._maker.showings(customers, rows, unseen):
+            await self._store.show_segments(showings)
+        old = (rows["model"] < versions(editions)).any(axis=1) & (rows["first_ms"] > 0)
+        scored = self._maker.again(
+            self._lane.partition,
+            [customers[at] for at in np.flatnonzero(old).tolist()],
+            rows[old],
+            editions=editions,
+            now_ms=self._lane.now_ms(),
+            reason="model",
+        )
+        reached = {
+            edition.segmentation.name: Reached(edition.version, edition.digest)
+            for edition in editions
+            if cursor == 0 and self._is_behind(edition)
+        }
+        await self._lane.step(scored, reached={**self._lane.reached, **reached})
+        self._cursor = cursor
+        self._spend(len(customers))
+
+    async def _sweep(self) -> bool:
+        """Score some who are due; whether there were any."""
+        now_ms = self._lane.now_ms()
+        customers = await self._store.due(self._lane.partition, now_ms, SLICE)
+        if len(customers) < SLICE:
+            self._next_sweep = monotonic() + self._sweep_every_seconds
+        if not customers:
+            return False
+        scored = self._maker.again(
+            self._lane.partition,
+            customers,
+            await self._lane.load(customers),
+            editions=self._editions(),
+            now_ms=now_ms,
+            reason="time",
+        )
+        await self._lane.step(scored)
+        self._spend(len(customers))
+        return True
+
+    def _spend(self, customers: int) -> None:
+        self._next_look = monotonic() + customers / self._customers_per_second
