@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from models.columns import Bools, EventColumns, Floats, Hashes, Ints, Rows
+from models.columns import Bools, EventColumns, Floats, Hashes, Ints, Rows, whole
 from models.distinct import with_bits
 from models.features import Selector
 from models.layout import DAY_MS, REMEMBERED_IDS, Slot
@@ -63,7 +63,7 @@ def update(schema: ProfileSchema, rows: Rows, events: EventColumns) -> Bools:
         return fresh
     batch = _take(events, order)
     groups = Groups.of(batch.customer)
-    touched = rows[groups.customer]
+    touched = whole(rows)[groups.customer].view(rows.dtype)
 
     is_new = touched["first_ms"] == 0
     # A customer from before a rebuild begins with the first event: the log says all of them.
@@ -82,7 +82,7 @@ def update(schema: ProfileSchema, rows: Rows, events: EventColumns) -> Bools:
     touched["first_ms"] = np.where(is_new, earliest, np.minimum(touched["first_ms"], earliest))
     touched["incarnation"] = np.where(is_new, batch.offset[groups.start], touched["incarnation"])
     touched["last_ms"] = latest
-    rows[groups.customer] = touched
+    whole(rows)[groups.customer] = whole(touched)
     return fresh
 
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from models.columns import Bools, Ints, Rows
+from models.columns import Bools, Ints, Rows, whole
 from models.errors import ShoalError
 from models.formats import FORMAT, FutureFormatError
 
@@ -54,7 +54,7 @@ class Packing:
 
     def pack(self, rows: Rows) -> list[bytes]:
         """Stored form of each record; equal records give equal bytes."""
-        rows = rows.copy()
+        rows = whole(rows).copy().view(self.dtype)
         _turn_times(rows)
         raw, words = self._parts(rows)
         present = np.concatenate([raw[:, HEAD_BYTES:] != 0, words != 0], axis=1)

@@ -124,6 +124,12 @@ def _departures(row: Ints, origin: Numbers) -> Moves:
     )
 
 
+def regroupings(before: Rows, after: Rows) -> Ints:
+    """Indices of the rows that count for another segment, in any segmentation, than before."""
+    differs = (before["segment"] != after["segment"]).any(axis=1)
+    return np.flatnonzero(differs | (present(before) != present(after)))
+
+
 def size_changes(before: Rows, after: Rows, index: int) -> dict[int, int]:
     """By how much each segment of a segmentation grew; 0 counts customers without a segment."""
     change: Counter[int] = Counter(after["segment"][present(after), index].tolist())

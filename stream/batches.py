@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any
 
@@ -49,19 +50,36 @@ class Rejection:
 
 @dataclass(slots=True)
 class EventBatch:
-    """Records of one partition, read: `columns.customer` indexes `customers`.
+    """Records of one partition, read: one element an event, but for `rejected` and `customers`.
 
-    `category_names` are those behind `columns.category`; `channels` has one element an event.
+    `customer` indexes `customers`, `offset` is where in the log an event stood, `received_ms` when
+    the broker had it.
     """
 
-    columns: EventColumns
-    customers: list[CustomerId]
-    event_ids: list[str]
-    rejected: list[Rejection]
-    unknown_currencies: list[str] = field(default_factory=list)
+    events: list[ParsedEvent] = field(default_factory=list)
+    customers: list[CustomerId] = field(default_factory=list)
+    customer: list[int] = field(default_factory=list)
+    offset: list[int] = field(default_factory=list)
     received_ms: list[int] = field(default_factory=list)
-    category_names: list[str] = field(default_factory=list)
-    channels: list[str | None] = field(default_factory=list)
+    rejected: list[Rejection] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    @property
+    def times_ms(self) -> list[int]:
+        """When the events happened."""
+        return [event.time_ms for event in self.events]
+
+    @property
+    def event_ids(self) -> list[str]:
+        """Ids of the events."""
+        return [event.event_id for event in self.events]
+
+    @property
+    def unknown_currencies(self) -> list[str]:
+        """Currencies without a rate, once for each event that has one."""
+        return [e.unknown_currency for e in self.events if e.unknown_currency is not None]
 
 
 def read_batch(
@@ -78,11 +96,7 @@ def read_batch(
     """
     placed = _Placed(reading, records, known)
     index: dict[CustomerId, int] = {}
-    events: list[ParsedEvent] = []
-    rejected: list[Rejection] = []
-    customer: list[int] = []
-    offset: list[int] = []
-    received: list[int] = []
+    batch = EventBatch()
     for record in records:
         # A record from before Kafka 0.10, or a broken producer's, has no time of its own.
         received_ms = record.timestamp if record.timestamp > 0 else now_ms
@@ -102,41 +116,32 @@ def read_batch(
                     _check_partition(name, partition, placed)
                 at = index[name] = len(index)
         except InvalidEvent as error:
-            rejected.append(Rejection(record, error.reason, error.detail))
+            batch.rejected.append(Rejection(record, error.reason, error.detail))
             continue
-        events.append(event)
-        customer.append(at)
-        offset.append(record.offset)
-        received.append(received_ms)
-    event_ids = [event.event_id for event in events]
-    category_names = [name for event in events for name in event.categories]
-    return EventBatch(
-        columns=_columns(events, customer, offset, event_ids, category_names, reading=reading),
-        customers=list(index),
-        event_ids=event_ids,
-        rejected=rejected,
-        unknown_currencies=[e.unknown_currency for e in events if e.unknown_currency is not None],
-        received_ms=received,
-        category_names=category_names,
-        channels=[event.channel for event in events],
-    )
+        batch.events.append(event)
+        batch.customer.append(at)
+        batch.offset.append(record.offset)
+        batch.received_ms.append(received_ms)
+    batch.customers = list(index)
+    return batch
 
 
 class _Placed(dict[bytes, int]):
-    """Partitions of keys, of the unknown ones found together."""
+    """Partitions of keys; those of all unknown ones are found when the first is asked for."""
 
     def __init__(
         self, reading: Reading, records: Sequence[ConsumerRecord], known: Container[CustomerId]
     ) -> None:
         super().__init__()
-        self._partition_of = reading.partition_of
-        if reading.places is not None:
-            given = {record.key for record in records if record.key}
-            keys = [key for key in given if key.decode("utf-8", "replace") not in known]
-            self.update(zip(keys, reading.places(keys), strict=True))
+        self._reading, self._records, self._known = reading, records, known
 
     def __missing__(self, key: bytes) -> int:
-        return self._partition_of(key)
+        records, self._records = self._records, ()
+        if records and self._reading.places is not None:
+            given = {record.key for record in records if record.key}
+            keys = [key for key in given if key.decode("utf-8", "replace") not in self._known]
+            self.update(zip(keys, self._reading.places(keys), strict=True))
+        return self[key] if key in self else self._reading.partition_of(key)
 
 
 def _check_partition(customer: CustomerId, partition: int, placed: _Placed) -> None:
@@ -149,19 +154,21 @@ def _check_partition(customer: CustomerId, partition: int, placed: _Placed) -> N
         )
 
 
-def _columns(
-    events: Sequence[ParsedEvent],
-    customer: Sequence[int],
-    offset: Sequence[int],
-    event_ids: Sequence[str],
-    category_names: Sequence[str],
-    *,
-    reading: Reading,
-) -> EventColumns:
+def columns_of(batches: Sequence[EventBatch], reading: Reading) -> EventColumns:
+    """The events of batches, one after the other; so are the customers that they index."""
+    events = [event for batch in batches for event in batch.events]
+    first = accumulate((len(batch.customers) for batch in batches), initial=0)
+    customer = [
+        before + at for before, batch in zip(first, batches, strict=False) for at in batch.customer
+    ]
+
     def column(name: str, dtype: type) -> NDArray[Any]:
         return np.fromiter(map(attrgetter(name), events), dtype, len(events))
 
     types = reading.types
+    categories = [(at, name) for at, event in enumerate(events) for name in event.categories]
+    # An order has many categories, a shop few.
+    codes = {name: _digest(name.encode()) for name in {name for _, name in categories}}
     told = (
         [
             (at, index, value)
@@ -174,11 +181,8 @@ def _columns(
     )
     session = _hashes([event.session_id or "" for event in events])
     session[session == _NO_SESSION] = 0
-    event_id = _hashes(event_ids)
+    event_id = _hashes([event.event_id for event in events])
     event_id[event_id == 0] = 1  # 0 marks an empty place among the remembered ids
-    # An order has many categories, a shop few.
-    codes = {name: _digest(name.encode()) for name in dict.fromkeys(category_names)}
-    counts = np.fromiter([len(event.categories) for event in events], np.int64, len(events))
     return EventColumns(
         customer=np.array(customer, dtype=np.int64),
         type=np.array([types.get(event.type, 0) for event in events], dtype=np.int64),
@@ -188,9 +192,9 @@ def _columns(
         discounted=column("discounted", np.bool_),
         session=session,
         id=event_id,
-        offset=np.array(offset, dtype=np.int64),
-        category_event=np.repeat(np.arange(len(events)), counts),
-        category=np.array([codes[name] for name in category_names], dtype=np.uint64),
+        offset=np.array([at for batch in batches for at in batch.offset], dtype=np.int64),
+        category_event=np.array([at for at, _ in categories], dtype=np.int64),
+        category=np.array([codes[name] for _, name in categories], dtype=np.uint64),
         attribute_event=np.array([at for at, _, _ in told], dtype=np.int64),
         attribute=np.array([index for _, index, _ in told], dtype=np.int64),
         attribute_value=np.array([value for _, _, value in told], dtype=np.float64),

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.columns import Ints, Rows
+from models.columns import Ints, Rows, whole
 from models.identifiers import CustomerId
 from models.profiles import ProfileSchema
 
 _FIRST_CAPACITY = 1024
+_NOWHERE = -1
 
 
 class ProfileCache:
@@ -43,14 +44,13 @@ class ProfileCache:
 
     def load(self, customers: Sequence[CustomerId]) -> tuple[Rows, list[int]]:
         """Copies of the profiles, and the indices of those that are not here (left empty)."""
-        slots = [self._slots.get(customer, -1) for customer in customers]
-        at = np.array(slots, dtype=np.int64)
-        found = at >= 0
-        if found.all():
-            return self._rows[at], []
-        rows = self._schema.empty(len(customers))
-        rows[found] = self._rows[at[found]]
-        return rows, np.flatnonzero(~found).tolist()
+        slots = [self._slots.get(customer, _NOWHERE) for customer in customers]
+        missing = [at for at, slot in enumerate(slots) if slot == _NOWHERE]
+        # Where there is nobody, the last of the slab for now.
+        rows = whole(self._rows)[slots].view(self._schema.dtype)
+        if missing:
+            rows[missing] = self._schema.empty(len(missing))
+        return rows, missing
 
     def keep(self, customers: Sequence[CustomerId], rows: Rows) -> None:
         """Take profiles over, as they are stored now."""
@@ -65,14 +65,14 @@ class ProfileCache:
             self._slots[customer] = len(self._names)
             self._names.append(customer)
         at = [self._slots[customer] for customer in customers]
-        self._rows[at] = rows
+        whole(self._rows)[at] = whole(rows)
         self._used[at] = self._tick
 
     def _grow(self, n: int) -> None:
         if n > self._rows.size:
             size = max(n, min(2 * self._rows.size, self.capacity))
             rows = self._schema.empty(size)
-            rows[: self._rows.size] = self._rows
+            whole(rows)[: self._rows.size] = whole(self._rows)
             self._rows = rows
             self._used = np.resize(self._used, size)
 
@@ -80,7 +80,8 @@ class ProfileCache:
         n = len(self._names)
         count = min(count, n)
         kept = np.sort(np.argpartition(self._used[:n], count - 1)[count:])
-        self._rows[: kept.size] = self._rows[kept]
+        slab = whole(self._rows)
+        slab[: kept.size] = slab[kept]
         self._used[: kept.size] = self._used[kept]
         self._names = [self._names[at] for at in kept.tolist()]
         self._slots = {name: at for at, name in enumerate(self._names)}

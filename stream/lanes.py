@@ -295,7 +295,7 @@ class Lane:
             await self._publisher.rejections(batch.rejected)
         rows = await self.load(batch.customers)
         started = _observe("load", started)
-        times_ms = batch.columns.time_ms.tolist()
+        times_ms = batch.times_ms
         clock = self._clock.advance(times_ms)
         now_ms = self._now(clock, max(times_ms, default=0))
         await self._rounds.meet(self)
@@ -308,7 +308,7 @@ class Lane:
             clock=clock,
             reached={edition.segmentation.name: self._with_new(edition) for edition in editions},
         )
-        metrics.EVENTS_PROCESSED.inc(len(batch.event_ids))
+        metrics.EVENTS_PROCESSED.inc(len(batch))
         metrics.EVENTS_DUPLICATE.inc(scored.duplicates)
         for currency in batch.unknown_currencies:
             metrics.VALUES_WITHOUT_RATE.labels(currency=_label(currency)).inc()

@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 from aiokafka import ConsumerRecord
 
 from models.accumulators import update
 from models.clock import EventClock
-from stream.batches import EventBatch, read_batch
+from stream.batches import EventBatch, columns_of, read_batch
 from stream.homes import Homes
 from stream.ports import Teller
 
@@ -62,14 +61,14 @@ class Recount:
         )
         if batch.rejected:
             await self._teller.rejections(batch.rejected)
-        self.events += len(batch.event_ids)
+        self.events += len(batch)
         self.rejected += len(batch.rejected)
         groups = self._homes.grouped(batch.customers)
         rows = maker.schema.empty(len(batch.customers))
         for home, chosen in groups.items():
             names = [batch.customers[at] for at in chosen]
             rows[chosen] = maker.schema.decode(await self._homes.store.profiles(home, names))
-        update(maker.schema, rows, batch.columns)
+        update(maker.schema, rows, columns_of([batch], maker.reading))
         for home, chosen in groups.items():
             names = [batch.customers[at] for at in chosen]
             clock = self._advance(home, chosen, batch)
@@ -81,6 +80,11 @@ class Recount:
         return partition if any(of(key) == partition for of in self._former) else home
 
     def _advance(self, home: int, chosen: Sequence[int], batch: EventBatch) -> EventClock:
-        times = batch.columns.time_ms[np.isin(batch.columns.customer, chosen)]
-        self.clocks[home] = self.clocks[home].advance(times.tolist())
+        theirs = set(chosen)
+        times_ms = [
+            event.time_ms
+            for event, at in zip(batch.events, batch.customer, strict=True)
+            if at in theirs
+        ]
+        self.clocks[home] = self.clocks[home].advance(times_ms)
         return self.clocks[home]

@@ -168,7 +168,7 @@ class Rehearsal:
         )
         self._waiting = []
         self.rejected.update(_reasons(batch.rejected))
-        self._clock = self._clock.advance(batch.columns.time_ms.tolist())
+        self._clock = self._clock.advance(batch.times_ms)
         self.now_ms = self._clock.now_ms
         if not batch.customers:
             return []

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from models.accumulators import update
-from models.columns import EventColumns, Floats, Ints, Rows
+from models.columns import Floats, Ints, Rows, whole
 from models.editions import Edition, Editions, sample_threshold
 from models.foresight import next_change, safe_until
 from models.identifiers import CustomerId, segment_id
 from models.labels import Label
 from models.population import in_sample
 from models.profiles import DAY_MS, ProfileSchema
-from models.scoring import Moves, expire, present, score, size_changes
+from models.scoring import Moves, expire, present, regroupings, score, size_changes
 from models.segmentation import Segmentation
-from stream.batches import EventBatch, Reading
+from stream.batches import EventBatch, Reading, columns_of
 from stream.changes import (
     Change,
     ChangeData,
@@ -100,43 +100,42 @@ class StepMaker:
 
     def events(self, takings: Sequence[Taking], editions: Editions) -> list[Scored]:
         """Take batches of several partitions into their profiles, and score those, all at once."""
+        batches = [taking.batch for taking in takings]
         counts = [taking.rows.size for taking in takings]
-        rows = np.concatenate([taking.rows for taking in takings])
-        before = rows.copy()
-        columns = EventColumns.concatenate([taking.batch.columns for taking in takings], counts)
+        before = np.concatenate([whole(taking.rows) for taking in takings]).view(self.schema.dtype)
+        rows = whole(before).copy().view(self.schema.dtype)
+        columns = columns_of(batches, self.reading)
         now_ms = np.repeat([taking.now_ms for taking in takings], counts)
         fresh = update(self.schema, rows, columns)
         vectors = self.schema.vectors(rows, now_ms)
         moves = list(self._score(rows, editions, now_ms, vectors))
         due_ms = safe_until(editions, rows, now_ms, self.end_ms(rows, now_ms), vectors)
-        everybody = [name for taking in takings for name in taking.batch.customers]
+        everybody = [name for batch in batches for name in batch.customers]
         stored = self._stored(everybody, rows, due_ms)
+        # Few move, and few lanes have anybody who does.
+        moved = [(edition, found) for edition, found in moves if found.row.size]
+        regrouped = regroupings(before, rows)
         scored, row, event = [], 0, 0
         for taking, count in zip(takings, counts, strict=True):
-            batch, end = taking.batch, event + len(taking.batch.columns)
-            causes = dict(zip(batch.columns.customer.tolist(), batch.event_ids, strict=True))
-            occasion = _Occasion(taking.partition, "event", taking.now_ms, causes)
+            batch, end = taking.batch, event + len(taking.batch)
             part = slice(row, row + count)
-            changes = [
-                change
-                for edition, moved in moves
-                for change in self._changes(
-                    batch.customers,
-                    rows[part],
-                    moved.within(row, row + count),
-                    edition,
-                    occasion,
-                )
-            ]
-            duplicates = int((~fresh[event:end]).sum())
+            changes: list[Change] = []
+            for edition, found in moved:
+                here = found.within(row, row + count)
+                if here.row.size:
+                    causes = dict(zip(batch.customer, batch.event_ids, strict=True))
+                    occasion = _Occasion(taking.partition, "event", taking.now_ms, causes)
+                    changes += self._changes(batch.customers, rows[part], here, edition, occasion)
+            others = regrouped[(regrouped >= row) & (regrouped < row + count)]
             scored.append(
-                self._scored(
-                    batch.customers,
-                    before[part],
-                    rows[part],
-                    changes,
-                    stored[part],
-                    duplicates=duplicates,
+                Scored(
+                    customers=batch.customers,
+                    rows=rows[part],
+                    profiles=stored[part],
+                    sizes=self._sizes(before[others], rows[others]),
+                    changes=changes,
+                    pending=_packed(changes),
+                    duplicates=len(batch) - int(np.count_nonzero(fresh[event:end])),
                 )
             )
             row, event = row + count, end
@@ -153,7 +152,7 @@ class StepMaker:
         reason: Reason,
     ) -> Scored:
         """Score customers that no event speaks of; who was quiet for too long is forgotten."""
-        before = rows.copy()
+        before = whole(rows).copy().view(rows.dtype)
         gone = expire(self.schema, rows, now_ms, self.expire_after_ms)
         expiry = _Occasion(partition, "expired", now_ms)
         occasion = _Occasion(partition, reason, now_ms)
@@ -172,7 +171,15 @@ class StepMaker:
                 self._stored(customers, rows, due_ms), self.schema.encode(before), strict=True
             )
         ]
-        return self._scored(customers, before, rows, changes, profiles, is_news=reason != "model")
+        return Scored(
+            customers=customers,
+            rows=rows,
+            profiles=profiles,
+            sizes=self._sizes(before, rows),
+            changes=changes,
+            pending=_packed(changes),
+            is_news=reason != "model",
+        )
 
     def sampled(self, scored: Scored, editions: Editions) -> dict[CustomerId, bytes | None]:
         """Profiles to send to the trainer; None for customers who are gone."""
@@ -210,31 +217,15 @@ class StepMaker:
                 moves = score(edition.segmentation, edition.model, rows, vectors, now_ms)
                 yield edition, moves
 
-    def _scored(
-        self,
-        customers: Sequence[CustomerId],
-        before: Rows,
-        rows: Rows,
-        changes: list[Change],
-        profiles: Sequence[StoredProfile],
-        *,
-        duplicates: int = 0,
-        is_news: bool = True,
-    ) -> Scored:
-        return Scored(
-            customers=customers,
-            rows=rows,
-            profiles=profiles,
-            sizes={
-                size_field(segmentation.name, number): by
-                for segmentation in self.segmentations
-                for number, by in size_changes(before, rows, segmentation.index).items()
-            },
-            changes=changes,
-            pending=pack([change_bytes(change) for change in changes]),
-            duplicates=duplicates,
-            is_news=is_news,
-        )
+    def _sizes(self, before: Rows, rows: Rows) -> dict[str, int]:
+        """By how much each segment grew, by what Redis calls it."""
+        if not rows.size:
+            return {}
+        return {
+            size_field(segmentation.name, number): by
+            for segmentation in self.segmentations
+            for number, by in size_changes(before, rows, segmentation.index).items()
+        }
 
     def stored(
         self, customers: Sequence[CustomerId], rows: Rows, now_ms: int
@@ -342,3 +333,7 @@ class StepMaker:
             message=label.message,
             tags=label.tags,
         )
+
+
+def _packed(changes: Sequence[Change]) -> bytes:
+    return pack([change_bytes(change) for change in changes])

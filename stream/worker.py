@@ -7,6 +7,7 @@ from dataclasses import replace
 from time import time
 from typing import Any, get_args
 
+import numpy as np
 from faust.types import TP
 from redis.exceptions import RedisError
 
@@ -203,19 +204,25 @@ class Worker:
 
     async def _score_all(self, takings: Sequence[Taking]) -> list[Scored]:
         scored = self._maker.events(takings, self.editions)
-        for taking, made in zip(takings, scored, strict=True):
-            self._taste(taking, made)
+        self._taste(takings, scored)
         return scored
 
-    def _taste(self, taking: Taking, made: Scored) -> None:
-        batch, columns = taking.batch, taking.batch.columns
+    def _taste(self, takings: Sequence[Taking], scored: Sequence[Scored]) -> None:
+        events = [event for taking in takings for event in taking.batch.events]
+        categories = [(at, name) for at, event in enumerate(events) for name in event.categories]
+        times_ms = np.array([event.time_ms for event in events], dtype=np.int64)
         self._tastes.add(
-            made.rows["segment"][columns.customer],
-            category_event=columns.category_event,
-            categories=batch.category_names,
-            channels=batch.channels,
-            hours=hours_of(columns.time_ms, self._maker.schema.timezone),
-            now_ms=taking.now_ms,
+            np.concatenate(
+                [
+                    made.rows["segment"][taking.batch.customer]
+                    for taking, made in zip(takings, scored, strict=True)
+                ]
+            ),
+            category_event=np.array([at for at, _ in categories], dtype=np.int64),
+            categories=[name for _, name in categories],
+            channels=[event.channel for event in events],
+            hours=hours_of(times_ms, self._maker.schema.timezone),
+            now_ms=max(taking.now_ms for taking in takings),
         )
 
     async def commit_offsets(self) -> None:

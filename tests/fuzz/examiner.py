@@ -12,7 +12,7 @@ from config.segmentation import load_segmentation
 from models.accumulators import update
 from models.identifiers import CustomerId
 from models.profiles import DAY_MS, ProfileSchema
-from stream.batches import EventBatch, Reading, read_batch
+from stream.batches import EventBatch, Reading, columns_of, read_batch
 from stream.context import MAX_CHANNEL
 from stream.events import MAX_AMOUNT, MAX_TYPE, InvalidEvent, ParsedEvent, Reason, parse
 from tests.fuzz.corpus import ELSEWHERE
@@ -67,13 +67,13 @@ class Examiner:
         )
         _is_whole(records, batch)
         self._learn(batch)
-        self.accepted += len(batch.event_ids)
+        self.accepted += len(batch)
         for rejection in batch.rejected:
             self.rejected[rejection.reason] = self.rejected.get(rejection.reason, 0) + 1
 
     def _learn(self, batch: EventBatch) -> None:
         rows = self.schema.decode([self._profiles.get(name) for name in batch.customers])
-        update(self.schema, rows, batch.columns)
+        update(self.schema, rows, columns_of([batch], READING))
         for now_ms in (NOW_MS, NOW_MS + 400 * DAY_MS):
             vectors = self.schema.vectors(rows, now_ms)
             known = np.isfinite(vectors) | (np.isnan(vectors) & MAY_BE_UNKNOWN)
@@ -131,18 +131,16 @@ def _is_sane(event: ParsedEvent, sent: ConsumerRecord) -> None:
 
 
 def _is_whole(records: Sequence[ConsumerRecord], batch: EventBatch) -> None:
-    columns, names = batch.columns, len(batch.customers)
+    columns, names = columns_of([batch], READING), len(batch.customers)
     offsets = sorted([*columns.offset.tolist(), *(r.record.offset for r in batch.rejected)])
     assert offsets == [sent.offset for sent in records], "a record is lost, or is there twice"
-    assert len(columns) == len(batch.event_ids) == len(batch.received_ms), "arrays differ in length"
+    assert len(columns) == len(batch) == len(batch.received_ms), "arrays differ in length"
     assert sorted(set(columns.customer.tolist())) == list(range(names)), "a customer is nobody's"
     assert len(set(batch.customers)) == names, "a customer is there twice"
     assert np.isfinite(columns.value).all(), "a value is not finite"
     assert np.isfinite(columns.quantity).all(), "a quantity is not finite"
     assert (columns.type <= len(SCHEMA.types)).all(), "a type has no code"
     assert columns.id.all(), "an id is empty"
-    assert len(batch.channels) == len(columns), "a channel is nobody's"
-    assert len(batch.category_names) == columns.category.size, "a category has no name"
 
 
 def sent(offset: int, value: bytes | None, key: bytes | None, time_ms: int) -> ConsumerRecord:

@@ -16,7 +16,7 @@ from models.accumulators import update
 from models.formats import FORMAT
 from models.identifiers import CustomerId
 from models.profiles import ProfileSchema
-from stream.batches import Reading, read_batch
+from stream.batches import Reading, columns_of, read_batch
 from stream.catalogue import Catalogue
 from stream.embedded import free_port
 from stream.feeding import feed_source
@@ -109,15 +109,16 @@ def counted_by(parts: Iterable[tuple[ProfileSchema, Shop]]) -> Profiles:
         for former in known:
             schema.learn_layout(former.id, former.layout)
         known.append(schema)
+        reading = Reading(Money("EUR"), dict(schema.types), lambda _: 0, correct_skew=False)
         batch = read_batch(
             [record(at, event.value) for at, event in enumerate(shop)],
             partition=0,
             now_ms=END_MS,
             known=(),
-            reading=Reading(Money("EUR"), dict(schema.types), lambda _: 0, correct_skew=False),
+            reading=reading,
         )
         rows = schema.decode([blobs.get(name) for name in batch.customers])
-        update(schema, rows, batch.columns)
+        update(schema, rows, columns_of([batch], reading))
         blobs |= zip(batch.customers, schema.encode(rows), strict=True)
     vectors = known[-1].vectors(known[-1].decode(list(blobs.values())), END_MS).tolist()
     return dict(zip(blobs, vectors, strict=True))

@@ -19,7 +19,7 @@ from models.profiles import DAY_MS, ProfileSchema
 from models.scaling import Scaler
 from models.segmentation import Segmentation
 from models.snapshots import Segment, Snapshot
-from stream.batches import Reading, Rejection, read_batch
+from stream.batches import Reading, Rejection, columns_of, read_batch
 from stream.lanes import Lane, LaneLimits
 from stream.money import Money
 from stream.rounds import Rounds
@@ -86,7 +86,7 @@ def two_segments(version: int = 1) -> Snapshot:
         known=(),
         reading=maker().reading,
     )
-    update(SCHEMA, rows, batch.columns)
+    update(SCHEMA, rows, columns_of([batch], maker().reading))
     vectors = SCHEMA.vectors(rows, START_MS)
     scaler = Scaler.fit(SCHEMA.features, vectors)
     return Snapshot(

@@ -13,7 +13,7 @@ from models.columns import Floats, Rows
 from models.features import Kind
 from models.profiles import DAY_MS, ProfileSchema
 from models.scaling import Scaler
-from stream.batches import Reading, read_batch
+from stream.batches import Reading, columns_of, read_batch
 from stream.journey import Journey, open_journey
 from stream.money import Money
 from tests.stream.lane_kit import record
@@ -44,7 +44,7 @@ def known(schema: ProfileSchema, journey: Journey) -> Rows:
     now_ms = int(journey.orders["time_ms"].max())
     batch = read_batch(records, partition=0, now_ms=now_ms, known=(), reading=reading)
     rows = schema.empty(len(batch.customers))
-    assert update(schema, rows, batch.columns).all()
+    assert update(schema, rows, columns_of([batch], reading)).all()
     return rows
 
 

@@ -13,7 +13,7 @@ from models.profiles import DAY_MS, ProfileSchema
 from models.scaling import Scaler
 from models.segmentation import Segmentation
 from models.snapshots import Segment, Snapshot
-from stream.batches import Reading, read_batch
+from stream.batches import Reading, columns_of, read_batch
 from stream.money import Money
 from stream.steps import StepMaker
 from stream.store import Reached
@@ -50,7 +50,7 @@ def little_and_much(segmentation: Segmentation, version: int = 1, first: int = 1
         known=(),
         reading=MAKER.reading,
     )
-    update(SCHEMA, rows, batch.columns)
+    update(SCHEMA, rows, columns_of([batch], MAKER.reading))
     vectors = segmentation.vectors(rows, START_MS)
     scaler = Scaler.fit(segmentation.features, vectors)
     return Snapshot(
