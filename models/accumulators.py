@@ -101,10 +101,11 @@ def _not_repeated(remembered: Hashes, events: EventColumns) -> Bools:
     fresh = np.ones(len(events), dtype=bool)
     stored = (remembered[events.customer] == events.id[:, None]).any(axis=1)
     pairs = events.id ^ (events.customer.astype(np.uint64) * np.uint64(0x9E37_79B9_7F4A_7C15))
-    values, inverse, counts = np.unique(pairs, return_inverse=True, return_counts=True)
-    if values.size == pairs.size and not stored.any():
+    ordered = np.sort(pairs)
+    if not ((ordered[1:] == ordered[:-1]).any() or stored.any()):
         return fresh
     # Rare: follow the customers concerned one event at a time.
+    _, inverse, counts = np.unique(pairs, return_inverse=True, return_counts=True)
     suspects = np.unique(events.customer[stored | (counts[inverse] > 1)])
     known = {
         customer: [int(i) for i in remembered[customer] if i] for customer in suspects.tolist()
@@ -189,7 +190,8 @@ def _contributions(
     }
     added = np.empty((len(batch), len(schema.slots)))
     for at, slot in enumerate(schema.slots):
-        added[:, at] = masks[slot.selector] * _measured(slot, batch, gaps)
+        mask = masks[slot.selector]
+        added[:, at] = mask if slot.measure == "one" else mask * _measured(slot, batch, gaps)
     late = (latest - batch.time_ms).astype(np.float64)
     is_late = late > 0
     if is_late.any():
@@ -197,20 +199,15 @@ def _contributions(
     return added
 
 
-def _measured(
-    slot: Slot, batch: EventColumns, gaps: dict[Selector, Floats]
-) -> Floats | Bools | float:
+def _measured(slot: Slot, batch: EventColumns, gaps: dict[Selector, Floats]) -> Floats | Bools:
     match slot.measure:
-        case "one":
-            return 1.0
         case "value":
             return batch.value
         case "quantity":
             return batch.quantity
         case "gap":
             return gaps[slot.selector]
-        case "gaps":
-            return gaps[slot.selector] > 0
+    return gaps[slot.selector] > 0
 
 
 def _positions(original: Ints, order: Ints) -> Ints:

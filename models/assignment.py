@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.columns import Floats
+from models.columns import Floats, blocks
 from models.snapshots import Numbers, Snapshot
 
 
@@ -70,12 +70,12 @@ def assign(snapshot: Snapshot, vectors: Floats, current: Numbers) -> Assignment:
 def distances_to(points: Floats, centroids: Floats) -> Floats:
     """Euclidean distances, shape (n_points, n_centroids).
 
-    Differences are squared one centroid at a time: exact where the expanded form cancels.
+    Differences are squared one by one: exact where the expanded form cancels.
     """
     squares = np.empty((len(points), len(centroids)))
-    for i, centroid in enumerate(centroids):
-        difference = points - centroid
-        squares[:, i] = np.vecdot(difference, difference)
+    for part in blocks(len(points)):
+        difference = points[part, np.newaxis] - centroids
+        np.vecdot(difference, difference, out=squares[part])
     return np.sqrt(squares, out=squares)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from models.columns import Floats, Hashes, Ints
 
 BITS = 64
+_NONE = np.uint64(0)
 
 
 def estimate(bitmaps: Hashes, age: Ints, passed: float | Floats) -> Floats:
@@ -25,8 +26,9 @@ def estimate(bitmaps: Hashes, age: Ints, passed: float | Floats) -> Floats:
         Part of today's window that is over, 0 to 1; the older window fades with it.
     """
     current, previous = bitmaps[..., 0], bitmaps[..., 1]
-    recent = np.where(age <= 0, current, 0).astype(np.uint64)
-    before = np.where(age <= 0, previous, np.where(age == 1, current, 0)).astype(np.uint64)
+    is_today = age <= 0
+    recent = np.where(is_today, current, _NONE)
+    before = np.where(is_today, previous, np.where(age == 1, current, _NONE))
     inside = _linear_count(recent)
     both = _linear_count(recent | before)
     # A window that is yet to come has not begun to fade the one before it.
@@ -39,9 +41,8 @@ def with_bits(
 ) -> Hashes:
     """Bitmaps of the current and the previous window, (n, 2), after `aged` windows and new bits."""
     current, previous = bitmaps[:, 0], bitmaps[:, 1]
-    none = np.uint64(0)
-    previous = np.where(aged == 0, previous, np.where(aged == 1, current, none))
-    current = np.where(aged == 0, current, none)
+    previous = np.where(aged == 0, previous, np.where(aged == 1, current, _NONE))
+    current = np.where(aged == 0, current, _NONE)
     for bitmap, ago in ((current, 0), (previous, 1)):
         hit = windows_ago == ago
         np.bitwise_or.at(bitmap, customer[hit], bit[hit])

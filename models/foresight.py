@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from models.columns import Bools, Floats, Ints, Rows
+from models.columns import Bools, Floats, Ints, Rows, blocks
 from models.editions import Editions
 from models.layout import DAY_MS
 from models.segmentation import Segmentation
@@ -170,7 +170,7 @@ class _View:
     """Customers as one model sees them.
 
     `own`, shape (n_customers,), is the index of each customer's centroid. `peaks[i, j]`, shape
-    (n_features,), is the place that draws customers of centroid j most towards centroid i.
+    (n_features,), is the place that draws customers of centroid i most towards centroid j.
     """
 
     segmentation: Segmentation
@@ -189,7 +189,7 @@ class _View:
             "own": (numbers[:, np.newaxis] == self.snapshot.numbers).argmax(axis=1),
             "stay": stay,
             "leave": leave,
-            "peaks": (leave * centroids[:, np.newaxis] - stay * centroids) / (leave - stay),
+            "peaks": (leave * centroids - stay * centroids[:, np.newaxis]) / (leave - stay),
         }
         for name, value in arrays.items():
             object.__setattr__(self, name, value)
@@ -197,11 +197,12 @@ class _View:
     def may_leave(self, customers: Ints, low: Floats, high: Floats) -> Bools:
         """Whether anywhere in the boxes from `low` to `high` a customer leaves, shape (n,)."""
         own = self.own[customers]
-        home = self.snapshot.centroids[own]
-        leaves = np.zeros(own.size, dtype=np.bool_)
-        # One centroid after the other: that needs no memory for all, and is faster for many rows.
-        for peaks, centroid in zip(self.peaks, self.snapshot.centroids, strict=True):
-            place = np.clip(peaks[own], low, high)
-            away, near = place - home, place - centroid
-            leaves |= self.stay * np.vecdot(away, away) > self.leave * np.vecdot(near, near)
+        centroids = self.snapshot.centroids
+        leaves = np.empty(own.size, dtype=np.bool_)
+        for part in blocks(own.size):
+            place = np.maximum(self.peaks[own[part]], low[part, np.newaxis])
+            np.minimum(place, high[part, np.newaxis], out=place)
+            away, near = place - centroids[own[part], np.newaxis], place - centroids
+            goes = self.stay * np.vecdot(away, away) > self.leave * np.vecdot(near, near)
+            goes.any(axis=1, out=leaves[part])
         return leaves

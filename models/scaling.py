@@ -131,7 +131,8 @@ class Scaler:
         """Points in scaled space, shape (n, n_features), of vectors in feature units."""
         finite = np.isfinite(vectors)
         points = _curve(vectors, self._log)
-        np.clip(points, self._low, self._high, out=points)
+        np.maximum(points, self._low, out=points)
+        np.minimum(points, self._high, out=points)
         points -= self._centre
         points *= self._factor
         if not finite.all():

@@ -16,8 +16,8 @@ from models.snapshots import Numbers, Snapshot
 class Moves:
     """Customers whose segment changed, one element each, shape (n_moves,).
 
-    `row` indexes the scored rows. `origin`, `target` and `runner_up` are segment numbers,
-    0 for none.
+    `row` indexes the scored rows, ascending. `origin`, `target` and `runner_up` are numbers of
+    segments, 0 for none.
     """
 
     row: Ints
@@ -29,7 +29,7 @@ class Moves:
 
     def within(self, start: int, end: int) -> "Moves":
         """Moves of the rows from `start` up to `end`, counted from `start`."""
-        chosen = (self.row >= start) & (self.row < end)
+        chosen = slice(*self.row.searchsorted((start, end)).tolist())
         return Moves(
             self.row[chosen] - start,
             self.origin[chosen],

@@ -41,23 +41,23 @@ class KindOfFeatures:
         at = self.inputs[:, 0]
         match self.kind:
             case Kind.RECENCY:
-                last = rows["times"][:, at]
+                last = rows["times"].take(at, axis=1)
                 return np.where(last > 0, self._days(now_ms - last), self.caps)
             case Kind.TENURE:
                 first = rows["first_ms"][:, np.newaxis]
                 return self._days(now_ms - np.where(first > 0, first, now_ms))
             case Kind.DISTINCT:
                 window, passed = np.divmod(now_ms, self.windows_ms)
-                age = window - rows["window"][:, at]
-                return estimate(rows["bits"][:, at], age, passed / self.windows_ms)
+                age = window - rows["window"].take(at, axis=1)
+                return estimate(rows["bits"].take(at, axis=1), age, passed / self.windows_ms)
             case Kind.COUNT | Kind.SUM:
-                return sums[:, at]
+                return sums.take(at, axis=1)
             case kind if kind in ATTRIBUTE_KINDS:
                 known = rows["attribute_ms"][:, at] > 0
                 stored = np.where(known, rows["attributes"][:, at], np.nan)
                 columns = zip(self.features, stored.T, strict=True)
                 return np.stack([coordinate(feature, told) for feature, told in columns], axis=1)
-        return self._quotients(sums[:, at], sums[:, self.inputs[:, 1]])
+        return self._quotients(sums.take(at, axis=1), sums.take(self.inputs[:, 1], axis=1))
 
     def _days(self, age_ms: Ints) -> Floats:
         days: Floats = np.minimum(np.maximum(age_ms / DAY_MS, 0), self.caps)

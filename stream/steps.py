@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise, starmap
 
 import numpy as np
 
@@ -115,8 +116,12 @@ class StepMaker:
         # Few move, and few lanes have anybody who does.
         moved = [(edition, found) for edition, found in moves if found.row.size]
         regrouped = regroupings(before, rows)
+        was, became = before[regrouped], rows[regrouped]
+        ends = regrouped.searchsorted([0, *accumulate(counts)]).tolist()
         scored, row, event = [], 0, 0
-        for taking, count in zip(takings, counts, strict=True):
+        for taking, count, theirs in zip(
+            takings, counts, starmap(slice, pairwise(ends)), strict=True
+        ):
             batch, end = taking.batch, event + len(taking.batch)
             part = slice(row, row + count)
             changes: list[Change] = []
@@ -126,13 +131,12 @@ class StepMaker:
                     causes = dict(zip(batch.customer, batch.event_ids, strict=True))
                     occasion = _Occasion(taking.partition, "event", taking.now_ms, causes)
                     changes += self._changes(batch.customers, rows[part], here, edition, occasion)
-            others = regrouped[(regrouped >= row) & (regrouped < row + count)]
             scored.append(
                 Scored(
                     customers=batch.customers,
                     rows=rows[part],
                     profiles=stored[part],
-                    sizes=self._sizes(before[others], rows[others]),
+                    sizes=self._sizes(was[theirs], became[theirs]),
                     changes=changes,
                     pending=_packed(changes),
                     duplicates=len(batch) - int(np.count_nonzero(fresh[event:end])),
