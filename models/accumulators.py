@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from models.columns import Bools, EventColumns, Floats, Hashes, Ints, Rows, whole
+from models.columns import Bools, EventColumns, Floats, Hashes, Ints, Rows, pick, whole
 from models.distinct import with_bits
 from models.features import Selector
 from models.layout import DAY_MS, REMEMBERED_IDS, Slot
@@ -63,7 +63,7 @@ def update(schema: ProfileSchema, rows: Rows, events: EventColumns) -> Bools:
         return fresh
     batch = _take(events, order)
     groups = Groups.of(batch.customer)
-    touched = whole(rows)[groups.customer].view(rows.dtype)
+    touched = pick(rows, groups.customer)
 
     is_new = touched["first_ms"] == 0
     # A customer from before a rebuild begins with the first event: the log says all of them.

@@ -27,8 +27,8 @@ def estimate(bitmaps: Hashes, age: Ints, passed: float | Floats) -> Floats:
     """
     current, previous = bitmaps[..., 0], bitmaps[..., 1]
     is_today = age <= 0
-    recent = np.where(is_today, current, _NONE)
-    before = np.where(is_today, previous, np.where(age == 1, current, _NONE))
+    recent: Hashes = np.where(is_today, current, _NONE)
+    before: Hashes = np.where(is_today, previous, np.where(age == 1, current, _NONE))
     inside = _linear_count(recent)
     both = _linear_count(recent | before)
     # A window that is yet to come has not begun to fade the one before it.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from models.columns import Bools, Floats, Ints, Rows, blocks
+from models.columns import Bools, Floats, Ints, Rows, blocks, pick
 from models.editions import Editions
 from models.layout import DAY_MS
 from models.segmentation import Segmentation
@@ -149,7 +149,7 @@ class _Ways:
         if not self._views:
             return []
         schema = self._views[0].segmentation.schema
-        return self.scaled(schema.vectors(self._rows[customers], times_ms))
+        return self.scaled(schema.vectors(pick(self._rows, customers), times_ms))
 
     def scaled(self, vectors: Floats) -> list[Floats]:
         """Points of vectors of the whole schema, of each model shape (n, n_features)."""

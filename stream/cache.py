@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.columns import Ints, Rows, whole
+from models.columns import Ints, Rows, pick, whole
 from models.identifiers import CustomerId
 from models.profiles import ProfileSchema
 
@@ -47,7 +47,7 @@ class ProfileCache:
         slots = [self._slots.get(customer, _NOWHERE) for customer in customers]
         missing = [at for at, slot in enumerate(slots) if slot == _NOWHERE]
         # Where there is nobody, the last of the slab for now.
-        rows = whole(self._rows)[slots].view(self._schema.dtype)
+        rows = pick(self._rows, slots)
         if missing:
             rows[missing] = self._schema.empty(len(missing))
         return rows, missing

@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise, starmap
 import numpy as np
 
 from models.accumulators import update
-from models.columns import Floats, Ints, Rows, whole
+from models.columns import Floats, Ints, Rows, pick, whole
 from models.editions import Edition, Editions, sample_threshold
 from models.foresight import next_change, safe_until
 from models.identifiers import CustomerId, segment_id
@@ -116,7 +116,7 @@ class StepMaker:
         # Few move, and few lanes have anybody who does.
         moved = [(edition, found) for edition, found in moves if found.row.size]
         regrouped = regroupings(before, rows)
-        was, became = before[regrouped], rows[regrouped]
+        was, became = pick(before, regrouped), pick(rows, regrouped)
         ends = regrouped.searchsorted([0, *accumulate(counts)]).tolist()
         scored, row, event = [], 0, 0
         for taking, count, theirs in zip(
@@ -269,7 +269,7 @@ class StepMaker:
         self._shown.update(
             ((segmentation, number), label) for number, label in edition.shown.items()
         )
-        moved, time = rows[moves.row], utc(occasion.now_ms)
+        moved, time = pick(rows, moves.row), utc(occasion.now_ms)
         columns = (
             moves.row,
             moved["version"][:, index],
