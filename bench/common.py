@@ -89,9 +89,9 @@ def tell(
     *,
     as_json: bool,
     table_of: Callable[[dict[str, Any]], Table],
-    draw: Callable[[dict[str, Any]], Path],
+    draw: Callable[[dict[str, Any]], Path] | None = None,
 ) -> None:
-    """Measure, and print one line of JSON, or a table and where the plot is.
+    """Measure, and print one line of JSON, or a table and, if one is drawn, where the plot is.
 
     Raises
     ------
@@ -108,4 +108,5 @@ def tell(
         typer.echo(json.dumps(result))
         return
     Console(highlight=False).print(table_of(result))
-    err.print(f"drawn: {draw(result)}")
+    if draw:
+        err.print(f"drawn: {draw(result)}")

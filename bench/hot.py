@@ -7,7 +7,6 @@ an even rate. The others are the customers of all partitions but the hot one's.
 """
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -18,12 +17,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.common import machine
+from bench.common import machine, tell
 from bench.stage import Stage, shop, stage
 from bench.timeline import Template
 from bench.watch import Look, cost, look, rate, until_lag
 from models.columns import Floats
-from models.errors import ShoalError
 
 HOT = "hot"
 SHARE = 0.3
@@ -201,15 +199,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON")] = False,
 ) -> None:
     """Measure what a hot customer does to the others on this machine."""
-    try:
-        result = asyncio.run(measure(events, per_second, seconds, runs))
-    except ShoalError as error:
-        err.print(f"error: {error}", markup=False, style="red")
-        raise typer.Exit(1) from None
-    if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        Console(highlight=False).print(table_of(result))
+    tell(measure(events, per_second, seconds, runs), as_json=as_json, table_of=table_of)
 
 
 if __name__ == "__main__":

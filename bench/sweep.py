@@ -21,10 +21,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.common import BenchError, cpu_seconds, machine
+from bench.common import BenchError, cpu_seconds, machine, tell
 from bench.shop import Filling, Shop
 from config.segmentation import load_segmentation
-from models.errors import ShoalError
 from models.foresight import safe_until
 from models.layout import DAY_MS
 from stream.connections import connect_redis
@@ -261,15 +260,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON")] = False,
 ) -> None:
     """Measure the sweep beside many quiet customers on this machine."""
-    try:
-        result = asyncio.run(measure(customers, looks, seconds))
-    except ShoalError as error:
-        err.print(f"error: {error}", markup=False, style="red")
-        raise typer.Exit(1) from None
-    if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        Console(highlight=False).print(table_of(result))
+    tell(measure(customers, looks, seconds), as_json=as_json, table_of=table_of)
 
 
 if __name__ == "__main__":

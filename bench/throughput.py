@@ -10,8 +10,6 @@ be counted, every customer be in a segment, and what was told be what is in Redi
                                [--only WHAT]
 """
 
-import asyncio
-import json
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
@@ -20,14 +18,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.common import BenchError, machine
+from bench.common import machine, tell
 from bench.contenders.rounds import play, summary_of
 from bench.contenders.running import Contender
 from bench.latency import at_rate
 from bench.load import newcomers, simulated, visitors
 from bench.measurements import measure_memory
 from bench.stage import shop, stage
-from models.errors import ShoalError
 
 WARM_UP_EVENTS = 20_000
 IDLE_RATE = 2_000
@@ -143,7 +140,7 @@ def _contenders(text: str) -> frozenset[Contender]:
         return frozenset(Contender(name.strip()) for name in text.split(",") if name.strip())
     except ValueError as error:
         known = ", ".join(Contender)
-        raise BenchError(f"{error}: name some of {known}, separated by commas") from None
+        raise typer.BadParameter(f"{error}: name some of {known}, separated by commas") from None
 
 
 def main(
@@ -158,15 +155,11 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON")] = False,
 ) -> None:
     """Measure throughput, latency and memory of one worker on this machine."""
-    try:
-        result = asyncio.run(measure(events, customers, runs, _contenders(contenders), only))
-    except ShoalError as error:
-        err.print(f"error: {error}", markup=False, style="red")
-        raise typer.Exit(1) from None
-    if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        Console(highlight=False).print(table_of(result))
+    tell(
+        measure(events, customers, runs, _contenders(contenders), only),
+        as_json=as_json,
+        table_of=table_of,
+    )
 
 
 if __name__ == "__main__":

@@ -7,18 +7,15 @@ on, and counts only when every event was counted once and every customer is in a
     python -m bench.scale [--json] [--customers N] [--runs N] [--only PART]
 """
 
-import asyncio
-import json
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from bench.common import machine
+from bench.common import machine, tell
 from bench.scale import largest, natural, parts
 from bench.scale.results import summary_of, table_of
-from models.errors import ShoalError
 
 SHOP = 30_000
 
@@ -77,15 +74,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON")] = False,
 ) -> None:
     """Measure what events, customers and changes cost on this machine."""
-    try:
-        result = asyncio.run(measure(customers, runs, only))
-    except ShoalError as error:
-        err.print(f"error: {error}", markup=False, style="red")
-        raise typer.Exit(1) from None
-    if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        Console(highlight=False).print(table_of(result))
+    tell(measure(customers, runs, only), as_json=as_json, table_of=table_of)
 
 
 if __name__ == "__main__":
