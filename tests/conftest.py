@@ -14,8 +14,9 @@ from stream.embedded import EmbeddedKafka, EmbeddedRedis
 from stream.server_process import EmbeddedError, EmbeddedServer
 from tests.apache_kafka import ApacheKafka, KafkaKind, java_with_kafka
 
-# A loaded machine is no fault of an example.
-hypothesis_settings.register_profile("shoal", deadline=None)
+# A loaded machine is no fault of an example. CI tries the same examples every time, as Hypothesis
+# does there by default: what others have changed must not fail by luck. Any other run looks anew.
+hypothesis_settings.register_profile("shoal", deadline=None, derandomize="CI" in os.environ)
 hypothesis_settings.load_profile("shoal")
 
 

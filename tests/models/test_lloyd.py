@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 
-from models.assignment import nearest_centroid
+from models.assignment import distances_to, nearest_centroid
 from models.columns import Floats
 from models.lloyd import (
     best_start,
@@ -15,6 +15,7 @@ from models.lloyd import (
     inertia,
     lloyd,
     means,
+    nearest,
     plus_plus,
     resize,
     revive,
@@ -62,11 +63,22 @@ def test_settled_centroids_are_the_means_of_their_members(
     points: Floats, k: int, seed: int
 ) -> None:
     centroids = lloyd(points, plus_plus(points, k, rng(seed)), 200)
-    labels = nearest_centroid(points, centroids)
+    labels = nearest(points, centroids)  # of two equally near ones `nearest_centroid` takes another
     mean, counts = means(points, labels, len(centroids))
     assert counts.sum() == len(points)
     assert counts.all()
     assert_allclose(mean, centroids, atol=1e-6)
+
+
+@given(SAMPLES, st.integers(1, 8), st.integers(0, 99))
+def test_both_ways_to_the_nearest_centroid_find_one_that_is_as_near(
+    points: Floats, k: int, seed: int
+) -> None:
+    centroids = lloyd(points, plus_plus(points, k, rng(seed)), 3)
+    apart = distances_to(points, centroids)
+    each = np.arange(len(points))
+    one, other = nearest(points, centroids), nearest_centroid(points, centroids)
+    assert_allclose(apart[each, one], apart[each, other], atol=1e-6)
 
 
 @given(SAMPLES, st.integers(1, 8), st.integers(1, 8), st.integers(0, 99))
