@@ -1,4 +1,4 @@
-"""What the consumer's thread says of the records that it takes, on a real broker."""
+"""What the consumer says of the records that it takes, on a real broker."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,8 +20,8 @@ from stream.topics import create_topics
 pytestmark = pytest.mark.slow
 
 
-class Thread(ConsumerInLoop):
-    """Without a thread of its own: it works where the test does."""
+class Reader(ConsumerInLoop):
+    """Without Faust around it."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._real = consumer
@@ -46,7 +46,7 @@ class Thread(ConsumerInLoop):
 class Log:
     """Some partitions of the event topic, who reads them and who writes them."""
 
-    thread: Thread
+    reader: Reader
     producer: AIOKafkaProducer
     parts: list[TP]
 
@@ -65,7 +65,7 @@ async def log_of(settings: Settings, partitions: int) -> AsyncIterator[Log]:
     await producer.start()
     try:
         consumer.assign(parts)
-        yield Log(Thread(consumer), producer, parts)
+        yield Log(Reader(consumer), producer, parts)
     finally:
         await producer.stop()
         await consumer.stop()
@@ -75,34 +75,51 @@ async def test_records_follow_from_where_a_lane_has_sought(settings: Settings) -
     async with log_of(settings, 1) as log:
         (tp,) = log.parts
         await log.write(tp, 5)
-        await log.thread.go_to(tp, 2)
-        found = (await log.thread.fetch(tp))[tp]
+        await log.reader.go_to(tp, 2)
+        found = (await log.reader.fetch(tp))[tp]
         assert (found.read_from, found.records[0].offset) == (2, 2)
         end = found.records[-1].offset + 1
         await log.write(tp, 1)
-        assert (await log.thread.fetch(tp))[tp].read_from == end
+        assert (await log.reader.fetch(tp))[tp].read_from == end
 
 
 async def test_what_a_fetch_took_that_was_given_up_is_missed(settings: Settings) -> None:
     async with log_of(settings, 1) as log:
         (tp,) = log.parts
-        given_up = asyncio.create_task(log.thread.fetch(tp))
-        await asyncio.sleep(0)  # it waits in the thread, as Faust leaves it at a rebalance
-        await log.thread.go_to(tp, 0)
+        given_up = asyncio.create_task(log.reader.fetch(tp))
+        await asyncio.sleep(0)  # it waits, as Faust leaves it at a rebalance
+        await log.reader.go_to(tp, 0)
         await log.write(tp, 3)
         taken = (await given_up)[tp].records
         await log.write(tp, 1)
-        found = (await log.thread.fetch(tp))[tp]
+        found = (await log.reader.fetch(tp))[tp]
         assert found.read_from == taken[-1].offset + 1 > 0
 
 
 async def test_each_partition_gets_its_share(settings: Settings) -> None:
     async with log_of(settings, 4) as log:
         for tp in log.parts:
-            await log.thread.go_to(tp, 0)
+            await log.reader.go_to(tp, 0)
             await log.write(tp, 2)
         offsets: dict[TP, list[int]] = {tp: [] for tp in log.parts}
         while any(len(seen) < 2 for seen in offsets.values()):
-            for tp, found in (await log.thread.fetch(*log.parts)).items():
+            for tp, found in (await log.reader.fetch(*log.parts)).items():
                 offsets[tp] += [record.offset for record in found.records]
         assert all(seen == [0, 1] for seen in offsets.values())
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_events_are_read_however_their_producer_compresses_them(
+    codec: str, settings: Settings
+) -> None:
+    async with log_of(settings, 1) as log:
+        (tp,) = log.parts
+        sender = AIOKafkaProducer(**kafka_options(settings), compression_type=codec)
+        await sender.start()
+        try:
+            await sender.send_and_wait(tp.topic, b"{}" * 5_000, partition=tp.partition)
+        finally:
+            await sender.stop()
+        await log.reader.go_to(tp, 0)
+        found = (await log.reader.fetch(tp))[tp]
+        assert [record.value for record in found.records] == [b"{}" * 5_000]
