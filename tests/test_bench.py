@@ -201,10 +201,11 @@ def test_json_is_one_line_with_every_figure(measured: list[str]) -> None:
     }
 
 
-def test_a_contender_that_nobody_knows_ends_in_a_message(measured: list[str]) -> None:
+def test_a_contender_that_nobody_knows_is_wrong_usage(measured: list[str]) -> None:
     result = invoke("--contenders", "floor,spark")
-    assert result.exit_code == 1
-    assert "name some of quix, naive_faust, floor" in result.stderr.replace("\n", " ")
+    assert result.exit_code == 2
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert "'spark' is not a valid Contender: name some of quix, naive_faust, floor" in said
     assert measured == []
 
 
