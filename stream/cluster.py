@@ -17,6 +17,8 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from stream.together import cancelled
+
 Command = tuple[Any, ...]
 
 # What a node answers, or does not, when the map of the slots may have changed.
@@ -87,9 +89,7 @@ class Cluster(RedisCluster):
                     if (await answer)["cluster_state"] == "ok":
                         return True
         finally:
-            for task in asked:
-                task.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
+            await cancelled(*asked)
         self._initialize = True
         raise ClusterDownError("CLUSTERDOWN no node says that all slots are served")
 

@@ -19,6 +19,7 @@ from stream.inspection import SegmentReport, segment_table, summarise
 from stream.local import Local, local_shoal
 from stream.scrape import Scrape
 from stream.sources import Source, open_source
+from stream.together import cancelled
 
 LATENCY = "shoal_event_to_redis_seconds"
 PACE_EVENTS = 20
@@ -118,9 +119,7 @@ async def _until_interrupted(local: Local, source: Source, rate: float, console:
         if feeding.done():
             feeding.result()
     finally:
-        feeding.cancel()
-        waiting.cancel()
-        await asyncio.gather(feeding, waiting, return_exceptions=True)
+        await cancelled(feeding, waiting)
     console.print("stopping")
 
 

@@ -126,8 +126,7 @@ class KafkaSign:
                     first = await attempt
                     return first
         finally:
-            for task in dialled:
-                task.cancel()
+            await cancelled(*dialled)
             for outcome in await asyncio.gather(*dialled, return_exceptions=True):
                 if isinstance(outcome, AIOKafkaConnection) and outcome is not first:
                     outcome.close()
@@ -162,8 +161,7 @@ class Pulse:
             await asyncio.gather(*tasks)
         finally:
             # Not by a TaskGroup: it cancels once, and waits for ever where that is lost.
-            for task in tasks:
-                await cancelled(task)
+            await cancelled(*tasks)
             for sign in self._signs.values():
                 await sign.close()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 CANCEL_SECONDS = 1.0
 
@@ -60,10 +60,11 @@ class Together(Generic[Request, Reply]):
                 future.set_result(reply)
 
 
-async def cancelled(task: "asyncio.Task[None]") -> None:
-    """Return once a task has ended, whatever became of it; one that has not is cancelled."""
-    while not task.done():
-        task.cancel()
+async def cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Return once tasks have ended, whatever became of them; those that have not are cancelled."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
         # Before Python 3.12 asyncio.wait_for, of which redis-py makes use, can lose a cancellation.
-        await asyncio.wait([task], timeout=CANCEL_SECONDS)
-    await asyncio.gather(task, return_exceptions=True)
+        await asyncio.wait(pending, timeout=CANCEL_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -24,6 +24,7 @@ from stream.labels import Labels
 from stream.model_line import ModelLine
 from stream.names import Topics
 from stream.publisher import Publisher
+from stream.together import cancelled
 from stream.transport import BatchingApp, BatchingConsumer, RecordBatch, crash_on_error
 from stream.waiting import waiting
 
@@ -104,8 +105,7 @@ class Training:
         self._stands_by = False
         self._lines = ()
         if self._claiming:
-            self._claiming.cancel()
-            await asyncio.gather(self._claiming, return_exceptions=True)
+            await cancelled(self._claiming)
             self._claiming = None
 
     def _begin(self, *, rest_seconds: float = 0.0) -> None:

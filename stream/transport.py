@@ -26,6 +26,7 @@ from faust.types.transports import ConsumerT, ProducerT, TransportT
 from models.errors import ShoalError
 from stream import producing
 from stream.fetching import LONGEST_SPACING_SECONDS, ConsumerInLoop, Fetched
+from stream.together import cancelled
 
 log = logging.getLogger(__name__)
 
@@ -237,6 +238,4 @@ async def within(seconds: float, *tasks: asyncio.Task[None]) -> None:
     if not tasks:
         return
     _, late = await asyncio.wait(tasks, timeout=seconds)
-    for task in late:
-        task.cancel()
-    await asyncio.gather(*late, return_exceptions=True)
+    await cancelled(*late)
