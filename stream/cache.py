@@ -1,15 +1,16 @@
 """Profiles that a lane keeps in memory between steps."""
 
 from collections.abc import Sequence
+from itertools import islice
 
-import numpy as np
-
-from models.columns import Ints, Rows, pick, whole
+from models.columns import Rows, pick, whole
 from models.identifiers import CustomerId
 from models.profiles import ProfileSchema
 
 _FIRST_CAPACITY = 1024
 _NOWHERE = -1
+# So many give way at once: who is first in a dictionary is found by passing all who have left it.
+_PART = 64
 
 
 class ProfileCache:
@@ -31,10 +32,9 @@ class ProfileCache:
     def clear(self) -> None:
         """Forget everything."""
         self._rows: Rows = self._schema.empty(_FIRST_CAPACITY)
-        self._used: Ints = np.zeros(_FIRST_CAPACITY, dtype=np.int64)
-        self._names: list[CustomerId] = []
+        self._free = list(range(_FIRST_CAPACITY))
+        # Where in the slab each customer is; who was used last stands last.
         self._slots: dict[CustomerId, int] = {}
-        self._tick = 0
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -53,35 +53,26 @@ class ProfileCache:
         return rows, missing
 
     def keep(self, customers: Sequence[CustomerId], rows: Rows) -> None:
-        """Take profiles over, as they are stored now."""
-        self._tick += 1
-        fresh = [customer for customer in customers if customer not in self._slots]
-        if len(self._slots) + len(fresh) > self.capacity:
-            # A quarter at a time, so that the sort is paid for by many steps.
-            self._drop_oldest(len(self._slots) + len(fresh) - self.capacity * 3 // 4)
-            fresh = [customer for customer in customers if customer not in self._slots]
-        self._grow(len(self._slots) + len(fresh))
-        for customer in fresh:
-            self._slots[customer] = len(self._names)
-            self._names.append(customer)
-        at = [self._slots[customer] for customer in customers]
-        whole(self._rows)[at] = whole(rows)
-        self._used[at] = self._tick
-
-    def _grow(self, n: int) -> None:
-        if n > self._rows.size:
-            size = max(n, min(2 * self._rows.size, self.capacity))
-            rows = self._schema.empty(size)
-            whole(rows)[: self._rows.size] = whole(self._rows)
-            self._rows = rows
-            self._used = np.resize(self._used, size)
+        """Take profiles over, as they are stored now; each customer comes once."""
+        slots = [self._slots.pop(customer, _NOWHERE) for customer in customers]
+        excess = len(self._slots) + len(customers) - self.capacity
+        if excess > 0:
+            self._drop_oldest(max(excess, self.capacity // _PART))
+        self._grow(slots.count(_NOWHERE))
+        slots = [self._free.pop() if slot == _NOWHERE else slot for slot in slots]
+        self._slots.update(zip(customers, slots, strict=True))
+        whole(self._rows)[slots] = whole(rows)
 
     def _drop_oldest(self, count: int) -> None:
-        n = len(self._names)
-        count = min(count, n)
-        kept = np.sort(np.argpartition(self._used[:n], count - 1)[count:])
-        slab = whole(self._rows)
-        slab[: kept.size] = slab[kept]
-        self._used[: kept.size] = self._used[kept]
-        self._names = [self._names[at] for at in kept.tolist()]
-        self._slots = {name: at for at, name in enumerate(self._names)}
+        for customer in list(islice(self._slots, count)):
+            self._free.append(self._slots.pop(customer))
+
+    def _grow(self, wanted: int) -> None:
+        """Have so many free slots."""
+        held = self._rows.size
+        needed = held - len(self._free) + wanted
+        if needed > held:
+            rows = self._schema.empty(max(needed, min(2 * held, self.capacity)))
+            whole(rows)[:held] = whole(self._rows)
+            self._rows = rows
+            self._free += range(held, rows.size)
