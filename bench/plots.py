@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import EngFormatter, LogFormatter
 
 BUILD = Path("build/bench")
 Result = dict[str, Any]
@@ -52,9 +52,10 @@ def _backlog(axes: Axes, result: Result) -> None:
     rates = result["events_per_second"]
     axes.set(xlabel="seconds since the first step", ylabel="events that wait", ylim=(0, None))
     axes.set_title(
-        f"{result['events']} events, {rates['catching_up']} a second; "
-        f"{result['live_events_per_second']} a second go on coming"
+        f"{result['events']:,} events, {rates['catching_up']:,} a second; "
+        f"{result['live_events_per_second']:,.0f} a second go on coming"
     )
+    axes.yaxis.set_major_formatter(EngFormatter())
     axes.legend()
 
 
