@@ -85,7 +85,7 @@ class ConsumerInLoop(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust passes neither.
+        # Faust passes none of it, and aiokafka takes no pace.
         consumer._fetch_min_bytes = FETCH_MIN_BYTES  # noqa: SLF001
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # noqa: SLF001
         send = paced(consumer._client.send, self._spacing_seconds)  # noqa: SLF001

@@ -12,7 +12,7 @@ def pace(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
     noida-db 0.2.3 answers every fetch at once, even one that brings nothing: a contender that
     keeps asking would be slow for the sake of this broker, and not of its own.
     """
-    consumer._client.send = paced(consumer._client.send)  # noqa: SLF001 - as Shoal's transport does
+    consumer._client.send = paced(consumer._client.send)  # noqa: SLF001 - as Shoal's consumer does
     return consumer
 
 

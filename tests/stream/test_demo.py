@@ -48,7 +48,8 @@ async def test_ctrl_c_ends_the_demo_though_its_feed_misses_a_cancellation(
     monkeypatch.setattr(together, "CANCEL_SECONDS", 0.01)
     said = io.StringIO()
     local: Any = Shoal()
+    nothing: Any = []
     async with asyncio.timeout(30):
-        await demo._until_interrupted(local, [], 1000, Console(file=said))  # type: ignore[arg-type]
+        await demo._until_interrupted(local, nothing, 1000, Console(file=said))
     assert missed.is_set()
     assert said.getvalue().endswith("stopping\n")
