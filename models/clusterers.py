@@ -24,7 +24,7 @@ ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 
 
 class CentroidClusterer(Protocol):
-    """What the trainer needs of a River clusterer: it learns one by one and has centroids.
+    """What the trainer needs of a River clusterer: it learns as vectors come and has centroids.
 
     `predict_one` gives the row of the nearest centroid, Euclidean, the first of equals, so that
     the centroids alone are the model that workers need.
@@ -36,6 +36,9 @@ class CentroidClusterer(Protocol):
 
     def learn_one(self, x: dict[str, float]) -> None:
         """Follow one vector."""
+
+    def follow(self, points: Floats) -> None:
+        """Follow a mini-batch of vectors, shape (n, n_features), in their order."""
 
     def predict_one(self, x: dict[str, float]) -> int:
         """Row of the nearest centroid."""

@@ -1,5 +1,6 @@
 """Shoal's own online k-means: follows event by event, converges on a sample."""
 
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -135,6 +136,27 @@ class OnlineKMeans(base.Clusterer):
         self._counts[nearest] = count = self._counts[nearest] + 1.0
         centroids[nearest] += difference[nearest] * max(1.0 / count, self.step_floor)
 
+    def follow(self, points: Floats) -> None:
+        """Learn a mini-batch, shape (n, n_features): each point as of the centroids before it.
+
+        One array operation a cluster, where `learn_one` takes six a vector. The steps of a cluster
+        are those of `learn_one`, in the order of the points; only which centroid is nearest is
+        found once [2]_.
+        """
+        if self._kept is not None or not np.isfinite(points).all():
+            for x in named(points, self._names):
+                self.learn_one(x)
+            return
+        nearest = nearest_centroid(points, self._centroids)
+        for cluster in np.unique(nearest).tolist():
+            members = points[nearest == cluster]
+            counts = self._counts[cluster] + np.arange(1.0, len(members) + 1)
+            steps = np.maximum(1.0 / counts, self.step_floor)
+            # What is left of a step once all that come after it are taken.
+            left = np.cumprod(np.append(1.0, 1.0 - steps[:0:-1]))[::-1]
+            self._centroids[cluster] += (steps * left) @ (members - self._centroids[cluster])
+            self._counts[cluster] = counts[-1]
+
     def predict_one(self, x: dict[Any, Any]) -> int:
         """Index of the nearest centroid; 0 when nothing was learned, or nothing of `x` is known."""
         if not len(self._centroids):
@@ -191,6 +213,11 @@ class _Single:
 
     def __call__(self, x: dict[Any, Any]) -> tuple[Any, ...]:
         return tuple(x[name] for name in self.names)
+
+
+def named(points: Floats, names: Sequence[Any]) -> Iterator[dict[Any, float]]:
+    """Rows of shape (n, n_features) as River takes them."""
+    return (dict(zip(names, row, strict=True)) for row in points.tolist())
 
 
 def complete(points: Floats) -> Floats:

@@ -16,7 +16,7 @@ from river import cluster
 
 from models.columns import Floats
 from models.lloyd import lloyd, plus_plus, revive
-from models.online_kmeans import complete
+from models.online_kmeans import complete, named
 
 _REPLAYED = 5_000
 """Most vectors that a refinement learns again: River takes about 20 µs for each."""
@@ -90,6 +90,10 @@ class RiverKMeans(cluster.KMeans):
             self.seed_from(points)
         _replay(self, points, iterations, self._draws)
         self.start(revive(points, self.centroids))
+
+    def follow(self, points: Floats) -> None:
+        """Learn vectors one by one, shape (n, n_features)."""
+        _learn(self, points)
 
     def learn_one(self, x: dict[Any, Any]) -> None:
         """Move the nearest centre a step towards `x`."""
@@ -190,6 +194,10 @@ class RiverStreamKMeans(cluster.STREAMKMeans):
         _replay(self, points, iterations, self._draws)
         self.start(revive(points, self.centroids))
 
+    def follow(self, points: Floats) -> None:
+        """Learn vectors one by one, shape (n, n_features)."""
+        _learn(self, points)
+
     def learn_one(self, x: dict[Any, Any], w: None = None) -> None:  # noqa: ARG002 - River's
         """Collect `x`; when the chunk is full, learn the chunk's centres."""
         x = finite(x, self.features)
@@ -231,5 +239,9 @@ def _replay(
 ) -> None:
     passes = max(1, min(iterations, _REPLAYED // max(len(points), 1)))
     for _ in range(passes):
-        for row in points[draws.permutation(len(points))[:_REPLAYED]].tolist():
-            model.learn_one(dict(zip(model.features or (), row, strict=True)))
+        _learn(model, points[draws.permutation(len(points))[:_REPLAYED]])
+
+
+def _learn(model: RiverKMeans | RiverStreamKMeans, points: Floats) -> None:
+    for x in named(points, model.features or ()):
+        model.learn_one(x)

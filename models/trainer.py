@@ -117,9 +117,7 @@ class Trainer:
         points = self.snapshot.scaler.transform(vectors)
         distances = distances_to(points, self.snapshot.centroids)
         self._occasion.moved(distances, self.snapshot.scaler.spread)
-        names = self.segmentation.names
-        for point in points.tolist():
-            self._clusterer.learn_one(dict(zip(names, point, strict=True)))
+        self._clusterer.follow(points)
 
     def forget(self, customers: Sequence[CustomerId]) -> None:
         """Take customers out of the sample, who are erased or gone."""

@@ -145,6 +145,23 @@ def test_centroids_alone_predict_what_the_clusterer_predicts(algorithm: str) -> 
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_it_follows_mini_batches_about_as_it_follows_single_vectors(algorithm: str) -> None:
+    rows = points(4000)
+    drifted = rows + 1.5
+    together, singly = (make_clusterer(algorithm, 7, 1, NAMES) for _ in range(2))
+    for model in (together, singly):
+        model.seed_from(rows)
+    before = inertia(drifted, together.centroids)
+    for start in range(0, len(drifted), 100):
+        together.follow(drifted[start : start + 100])
+    for row in drifted.tolist():
+        singly.learn_one(dict(zip(NAMES, row, strict=True)))
+    followed = inertia(drifted, singly.centroids)
+    assert followed < 0.6 * before
+    assert inertia(drifted, together.centroids) < 1.02 * followed
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_it_goes_on_from_the_centroids_it_is_given(algorithm: str) -> None:
     model = make_clusterer(algorithm, 3, 1, NAMES)
     given = points(3)

@@ -1,11 +1,13 @@
 """Shoal's own online k-means."""
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from models.columns import Floats
@@ -44,6 +46,55 @@ def test_it_follows_a_group_that_drifts_away() -> None:
         model.learn_one({"a": 20 + step / 100 + rng.normal(), "b": 20.0})
     assert model.centroids[:, 0].max() == pytest.approx(40, abs=1.5)
     assert_allclose(model.centroids[:, 0].min(), 0, atol=0.5)
+
+
+@given(
+    hnp.arrays(np.float64, st.tuples(st.integers(1, 40), st.just(2)), elements=st.floats(-9, 9)),
+    st.sampled_from([0.005, 0.1, 1.0]),
+    st.floats(1, 500),
+)
+def test_a_mini_batch_moves_a_centroid_as_its_members_would_one_by_one(
+    points: Floats, step_floor: float, count: float
+) -> None:
+    # Two groups so far apart that nobody's nearest centroid changes meanwhile.
+    points = points + np.where(np.arange(len(points)) % 3 == 0, 1000.0, 0.0)[:, np.newaxis]
+    together, singly = OnlineKMeans(3, NAMES, step_floor), OnlineKMeans(3, NAMES, step_floor)
+    for model in (together, singly):
+        model.start(np.array([[0.0, 0.0], [-1e6, 0.0], [1000.0, 1000.0]]), np.full(3, count))
+    together.follow(points)
+    for x in pairs(points):
+        singly.learn_one(x)
+    assert_allclose(together.centroids, singly.centroids, rtol=0, atol=1e-9)
+    # The counts are the same too: what comes next moves both as far.
+    for model in (together, singly):
+        model.learn_one({"a": 5.0, "b": 5.0})
+        model.learn_one({"a": 995.0, "b": 995.0})
+    assert_allclose(together.centroids, singly.centroids, rtol=0, atol=1e-9)
+
+
+def test_a_mini_batch_is_judged_by_the_centroids_before_it() -> None:
+    model = OnlineKMeans(2, ("a",), step_floor=0.5)
+    model.start(np.array([[0.0], [10.0]]))
+    model.follow(np.array([[4.0], [5.5]]))
+    assert_allclose(model.centroids, [[2.0], [7.75]])
+
+
+@pytest.mark.parametrize("rows", [[[NAN, 19.0]], [[1.0, 1.0], [np.inf, 19.0]]])
+def test_a_mini_batch_with_a_missing_coordinate_is_learned_one_by_one(rows: list[Any]) -> None:
+    together, singly = OnlineKMeans(2, NAMES), OnlineKMeans(2, NAMES)
+    for model in (together, singly):
+        model.start(np.array([[0.0, 0.0], [20.0, 20.0]]))
+    together.follow(np.array(rows))
+    for x in pairs(np.array(rows)):
+        singly.learn_one(x)
+    assert_array_equal(together.centroids, singly.centroids)
+    assert np.isfinite(together.centroids).all()
+
+
+def test_mini_batches_may_be_what_it_starts_from() -> None:
+    model = OnlineKMeans(2, NAMES, warm_up=40)
+    model.follow(two_blobs(30))
+    assert_allclose(np.sort(model.centroids[:, 0]), [0, 20], atol=1)
 
 
 def test_the_first_vectors_stand_in_until_the_start() -> None:
