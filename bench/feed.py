@@ -52,7 +52,7 @@ class Feed(AbstractAsyncContextManager["Feed"]):
             **kafka_options(settings),
             acks="all",
             enable_idempotence=True,
-            compression_type="gzip",
+            compression_type="zstd",
             max_batch_size=900_000,
         )
         self.play(timeline)

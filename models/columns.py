@@ -24,9 +24,14 @@ def whole(rows: Rows) -> Rows:
     return rows.view(f"V{rows.itemsize}")
 
 
-def pick(rows: Rows, at: NDArray[np.intp] | Sequence[int]) -> Rows:
-    """Copies of the records at these indices, shape (n,)."""
+def pick(rows: Rows, at: NDArray[np.intp] | Bools | Sequence[int]) -> Rows:
+    """Copies of the records at these indices, or where a mask is true, shape (n,)."""
     return whole(rows)[at].view(rows.dtype)
+
+
+def put(rows: Rows, at: NDArray[np.intp] | Sequence[int], records: Rows) -> None:
+    """Write records of the same layout, shape (n,), to these indices."""
+    whole(rows)[at] = whole(records)
 
 
 def blocks(n: int) -> Iterator[slice]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.clock import CONFIRMATIONS, DAY_MS
-from models.columns import Bools, Floats, Hashes, Rows
+from models.columns import Bools, Floats, Hashes, Ints, Rows, pick, put
 from models.identifiers import CustomerId, hash64
 from models.profiles import ProfileSchema
 
@@ -68,7 +68,10 @@ class Population:
         As with `EventClock`, a time more than a day beyond the others needs company: one customer
         with a wrong date does not age all others.
         """
-        newest = np.sort(self.rows["last_ms"])[-CONFIRMATIONS:].tolist()
+        last: Ints = self.rows["last_ms"]
+        if last.size > CONFIRMATIONS:
+            last = np.partition(last, -CONFIRMATIONS)[-CONFIRMATIONS:]
+        newest = np.sort(last).tolist()
         latest = newest[0] if newest else 0
         for time_ms in newest:
             latest = time_ms if time_ms <= latest + DAY_MS else latest
@@ -79,8 +82,7 @@ class Population:
 
         The same population gives the same array, whatever the order in which it came together.
         """
-        rows: Rows = self.rows[np.argsort(self._hashes[: len(self)], kind="stable")]
-        return rows
+        return pick(self.rows, np.argsort(self._hashes[: len(self)], kind="stable"))
 
     def ordered_hashes(self) -> Hashes:
         """The hashes of the customers in the order of `ordered`."""
@@ -110,7 +112,7 @@ class Population:
         chosen = np.flatnonzero(taken).tolist()
         self._reserve(len(self) + len(chosen))
         places = [self._place(customers[i]) for i in chosen]
-        self._rows[places] = rows[chosen]
+        put(self._rows, places, pick(rows, chosen))
         self._hashes[places] = hashes[chosen]
         return taken
 
@@ -139,7 +141,7 @@ class Population:
             return
         self.threshold = threshold
         stays = np.flatnonzero(_below(self._hashes[: len(self)], threshold))
-        self._rows, self._hashes = self._rows[stays], self._hashes[stays]
+        self._rows, self._hashes = pick(self._rows, stays), self._hashes[stays]
         self._customers = [self._customers[i] for i in stays]
         self._at = {customer: i for i, customer in enumerate(self._customers)}
 

@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-from models.columns import Bools, Floats, Ints, Rows
+from models.columns import Bools, Floats, Ints, Rows, put
 from models.errors import ShoalError
 from models.features import Attribute, Feature, Kind, Selector
 from models.formats import FORMAT
@@ -183,7 +183,7 @@ class ProfileSchema:
             return self._packing.unpack(known)
         rows = self.empty(len(blobs))
         for head, places in by_head(blobs).items():
-            rows[places] = self._read(head, [blobs[at] or b"" for at in places])
+            put(rows, places, self._read(head, [blobs[at] or b"" for at in places]))
         return rows
 
     def learn_layout(self, schema_id: int, layout: Mapping[str, Sequence[str]]) -> None:

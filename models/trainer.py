@@ -7,7 +7,7 @@ from river.__version__ import __version__ as river_version
 
 from models.assignment import distances_to, nearest_centroid
 from models.clusterers import CentroidClusterer, make_clusterer
-from models.columns import Floats, Ints, Rows
+from models.columns import Floats, Ints, Rows, pick
 from models.errors import ShoalError
 from models.hierarchy import arrange
 from models.identifiers import CustomerId
@@ -107,7 +107,7 @@ class Trainer:
         `now_ms` is when their vectors are computed, by default the latest event time.
         """
         before = self.customers
-        rows = rows[self.population.upsert(customers, rows)]
+        rows = pick(rows, self.population.upsert(customers, rows))
         self._occasion.changed(abs(self.customers - before))
         while self.customers > self.config.sample_target:
             self.population.lower(self.threshold / 2)

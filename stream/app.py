@@ -39,8 +39,8 @@ TRAINING_SECONDS = 0.5
 CARDS_SECONDS = 15.0
 # Events that come one by one wait half of it for company on average.
 FETCH_SPACING_SECONDS = 0.003
-# Nobody waits for the trainer, and many profiles cost it little more than one.
-POPULATION_SPACING_SECONDS = 0.1
+# No model comes sooner than that, and many profiles cost a trainer little more than one.
+POPULATION_SPACING_SECONDS = TRAINING_SECONDS
 # About a step of events from each partition: more would wait in memory.
 FETCH_BYTES = 262_144
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import islice
 
-from models.columns import Rows, pick, whole
+from models.columns import Rows, pick, put, whole
 from models.identifiers import CustomerId
 from models.profiles import ProfileSchema
 
@@ -49,7 +49,7 @@ class ProfileCache:
         # Where there is nobody, the last of the slab for now.
         rows = pick(self._rows, slots)
         if missing:
-            rows[missing] = self._schema.empty(len(missing))
+            put(rows, missing, self._schema.empty(len(missing)))
         return rows, missing
 
     def keep(self, customers: Sequence[CustomerId], rows: Rows) -> None:
@@ -61,7 +61,7 @@ class ProfileCache:
         self._grow(slots.count(_NOWHERE))
         slots = [self._free.pop() if slot == _NOWHERE else slot for slot in slots]
         self._slots.update(zip(customers, slots, strict=True))
-        whole(self._rows)[slots] = whole(rows)
+        put(self._rows, slots, rows)
 
     def _drop_oldest(self, count: int) -> None:
         for customer in list(islice(self._slots, count)):

@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from models.clock import EventClock
-from models.columns import Rows
+from models.columns import Rows, put
 from models.editions import Edition, Editions
 from models.identifiers import CustomerId
 from models.profiles import UnknownProfileError
@@ -340,9 +340,8 @@ class Lane:
         if missing:
             names = [customers[at] for at in missing]
             metrics.PROFILES_LOADED.inc(len(names))
-            rows[missing] = self._maker.schema.decode(
-                await self._store.profiles(self.partition, names)
-            )
+            blobs = await self._store.profiles(self.partition, names)
+            put(rows, missing, self._maker.schema.decode(blobs))
         return rows
 
     async def step(

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from models.columns import Rows
+from models.columns import Rows, pick
 from models.editions import Edition, Editions, versions
 from models.identifiers import CustomerId
 from stream.steps import Scored, StepMaker
@@ -117,7 +117,7 @@ class QuietCustomers:
         scored = self._maker.again(
             self._lane.partition,
             [customers[at] for at in np.flatnonzero(old).tolist()],
-            rows[old],
+            pick(rows, old),
             editions=editions,
             now_ms=self._lane.now_ms(),
             reason="model",

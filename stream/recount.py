@@ -9,6 +9,7 @@ from aiokafka import ConsumerRecord
 
 from models.accumulators import update
 from models.clock import EventClock
+from models.columns import put
 from stream.batches import EventBatch, columns_of, read_batch
 from stream.homes import Homes
 from stream.ports import Teller
@@ -67,7 +68,8 @@ class Recount:
         rows = maker.schema.empty(len(batch.customers))
         for home, chosen in groups.items():
             names = [batch.customers[at] for at in chosen]
-            rows[chosen] = maker.schema.decode(await self._homes.store.profiles(home, names))
+            blobs = await self._homes.store.profiles(home, names)
+            put(rows, chosen, maker.schema.decode(blobs))
         update(maker.schema, rows, columns_of([batch], maker.reading))
         for home, chosen in groups.items():
             names = [batch.customers[at] for at in chosen]

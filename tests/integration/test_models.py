@@ -12,22 +12,30 @@ from typing import Any
 import jsonschema
 import pytest
 
+from config.segmentation import load_segmentation
 from config.settings import Settings
+from models.assignment import assign
+from models.identifiers import CustomerId
 from models.snapshots import Snapshot
 from stream.catalogue import KEPT_MODELS, Catalogue, StaleTrainerError
+from stream.connections import connect_redis
 from stream.embedded import free_port
 from stream.feeding import feed_source
 from stream.log import log_ends, read_log
 from stream.model_events import model_schema
 from stream.names import Keys, Topics
 from stream.observer import Observer
+from stream.partitions import partitioner
 from stream.processes import Processes
 from stream.sources import SourceEvent
+from stream.store import RedisStore
+from stream.together import cancelled
 from tests.integration.test_store import connected
 from tests.integration.test_worker import START_MS, counting, running, until
 
 __all__ = ["counting"]
 QUIET_FROM = 900
+CUSTOMERS, BUSY, KEEN = 300, 120, 5
 SERVERS = ["redis_server", "redis_itself", "cluster"]
 
 
@@ -90,7 +98,11 @@ async def test_a_rollback_fences_the_trainer_and_holds_until_it_is_released(
 
 
 class Seasons:
-    """A shop of 300 customers, an event a minute; most of them come in the first hours only."""
+    """A shop with an event a minute, where only the first `BUSY` customers come after some hours.
+
+    Until then one in five comes eleven times, the others once. Later that is no difference any
+    more, compared with how often the busy ones come.
+    """
 
     name = "seasons"
 
@@ -100,10 +112,7 @@ class Seasons:
 
     def __iter__(self) -> Iterator[SourceEvent]:
         for number in self._numbers:
-            who, time_ms = (
-                number * 7 % (300 if number < QUIET_FROM else 120),
-                START_MS + number * 60_000,
-            )
+            who, time_ms = self._who(number), START_MS + number * 60_000
             is_order = who % 3 == 0
             content = {
                 "event_id": f"e{number}",
@@ -113,6 +122,34 @@ class Seasons:
                 "properties": {"value": 20} if is_order else {},
             }
             yield SourceEvent(f"c{who}", time_ms, json.dumps(content).encode())
+
+    @staticmethod
+    def _who(number: int) -> int:
+        if number >= QUIET_FROM:
+            return number * 7 % BUSY
+        return number if number < CUSTOMERS else number * KEEN % CUSTOMERS
+
+
+async def quiet_who_would_move(settings: Settings, model: Snapshot) -> int:
+    """How many of the customers who do not come any more would leave their segment by a model."""
+    config = load_segmentation(settings.segmentation)
+    schema = config.profile_schema()
+    segmentation = config.groupings(schema)[0]
+    place = partitioner(settings.partitioner, settings.partitions)
+    redis = connect_redis(settings)
+    try:
+        store = RedisStore(redis, Keys(settings.namespace))
+        blobs = [
+            (await store.profiles(place(name.encode()), [name]))[0]
+            for name in (CustomerId(f"c{who}") for who in range(CUSTOMERS))
+        ]
+    finally:
+        await redis.aclose()
+    rows = schema.decode(blobs)
+    vectors = segmentation.vectors(rows, int(rows["last_ms"].max()))
+    current = rows["segment"][:, segmentation.index]
+    moves = (assign(model, vectors, current).segment != current) & (current > 0)
+    return int(moves[BUSY:].sum())
 
 
 async def models_told(settings: Settings) -> list[dict[str, Any]]:
@@ -179,17 +216,25 @@ async def test_a_rollback_under_load_is_taken_over_and_held_and_released(
         await processes.until_ready()
         catalogue = observer.catalogue
 
-        async def wait(_: int) -> None:
-            await asyncio.sleep(0.1)
-
-        feeding = asyncio.create_task(feed_source(Seasons(90_000), counting, wait=wait))
-
         async def version_above(version: int) -> bool:
             current: int = await catalogue.model_version("default")
             return current > version
 
+        await feed_source(Seasons(QUIET_FROM), counting)
+        await until(lambda: version_above(0), processes)
+
+        async def wait(_: int) -> None:
+            await asyncio.sleep(0.1)
+
+        going_on = feed_source(Seasons(90_000, first=QUIET_FROM), counting, wait=wait)
+        feeding = asyncio.create_task(going_on)
         await until(lambda: version_above(2), processes)
         first = Snapshot.from_json(await catalogue.model(1, "default") or b"")
+
+        async def makes_a_difference() -> bool:
+            return await quiet_who_would_move(counting, first) > 0
+
+        await until(makes_a_difference, processes)
         said = await shoal(counting, "models", "rollback", "1")
         history = json.loads(await shoal(counting, "models", "list", "--json"))
         newest = history["models"][-1]
@@ -211,14 +256,13 @@ async def test_a_rollback_under_load_is_taken_over_and_held_and_released(
             return news > 300 and scrape.total("shoal_models_held") == 1
 
         await until(trainer_learns, processes)
-        feeding.cancel()
-        await asyncio.gather(feeding, return_exceptions=True)
+        await cancelled(feeding)
         await until(observer.is_settled, processes)
         assert await catalogue.model_version("default") == rolled
         await assert_everybody_is_back(observer, rolled, first)
 
         assert "publishes again" in await shoal(counting, "models", "release")
-        await feed_source(Seasons(9_000, first=90_000), counting)
+        await feed_source(Seasons(9_000, first=QUIET_FROM + 90_000), counting)
         await until(lambda: version_above(rolled), processes)
         await until(observer.is_settled, processes)
         latest = json.loads(await shoal(counting, "models", "list", "--json"))
