@@ -137,7 +137,7 @@ class OnlineKMeans(base.Clusterer):
         centroids[nearest] += difference[nearest] * max(1.0 / count, self.step_floor)
 
     def follow(self, points: Floats) -> None:
-        """Learn a mini-batch, shape (n, n_features): each point as of the centroids before it.
+        """Learn a mini-batch, shape (n, n_features), by the centroids that were there before it.
 
         One array operation a cluster, where `learn_one` takes six a vector. The steps of a cluster
         are those of `learn_one`, in the order of the points; only which centroid is nearest is

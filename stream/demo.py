@@ -120,7 +120,8 @@ async def _until_interrupted(local: Local, source: Source, rate: float, console:
             feeding.result()
     finally:
         await cancelled(feeding, waiting)
-    console.print("stopping")
+    # Rich ends the last line of a live display only on a terminal.
+    console.print("stopping" if console.is_terminal else "\nstopping")
 
 
 def _screen(report: SegmentReport, before: Scrape, now: Scrape) -> Group:

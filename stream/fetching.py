@@ -144,9 +144,9 @@ def paced(send: Send, spacing_seconds: float = LONGEST_SPACING_SECONDS) -> Send:
     """`send`, whose fetches follow each other slowly while they bring little.
 
     What comes meanwhile is fetched together, since a fetch of one event costs its worker as much
-    as one of fifty. After fetches that bring nothing the spacing doubles, up to 20 ms: a broker
-    waits for events by itself, but noida-db 0.2.3 answers every fetch at once, and an idle
-    consumer would ask it 2 800 times a second.
+    as one of fifty. After fetches that bring nothing the spacing doubles, up to 20 ms where
+    `spacing_seconds` is not more: a broker waits for events by itself, but noida-db 0.2.3 answers
+    every fetch at once, and an idle consumer would ask it 2 800 times a second.
     """
     not_before: dict[Any, float] = {}
     spacings: dict[Any, float] = {}

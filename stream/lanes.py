@@ -78,6 +78,8 @@ class Lane:
         Makes steps of batches, by the configuration that all lanes share.
     editions
         Gives what is in force of each segmentation.
+    informed
+        Returns once that is known: before, events would put nobody into a segment.
     score
         Has a batch taken into profiles and scored, together with other lanes'.
     rounds
@@ -95,6 +97,7 @@ class Lane:
         publisher: Teller,
         position: Position,
         editions: Callable[[], Editions],
+        informed: Callable[[], Awaitable[None]],
         score: Callable[[Taking], Awaitable[Scored]],
         limits: LaneLimits,
         rounds: Rounds,
@@ -110,6 +113,7 @@ class Lane:
         self._publisher = publisher
         self._position = position
         self._editions = editions
+        self._informed = informed
         self._score = score
         self._limits = limits
         self._rounds = rounds
@@ -150,6 +154,7 @@ class Lane:
         strange: set[int] = set()
         while not self._stopped.is_set():
             try:
+                await self._informed()
                 await self._claim()
                 pause = 0.1
                 await self._serve()

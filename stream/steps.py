@@ -186,13 +186,20 @@ class StepMaker:
         )
 
     def sampled(self, scored: Scored, editions: Editions) -> dict[CustomerId, bytes | None]:
-        """Profiles to send to the trainer; None for customers who are gone."""
+        """Profiles to send to the trainer; None for customers who are gone.
+
+        These are told of whether they are in the sample or not: it may have been larger.
+        """
         threshold = sample_threshold(editions)
         return {
             profile.customer: profile.blob if profile.due_ms is not None else None
             for profile in scored.profiles
-            if (profile.due_ms is None or (scored.is_news and profile.blob is not None))
-            and (threshold >= 1 or in_sample(profile.customer, threshold))
+            if profile.due_ms is None
+            or (
+                scored.is_news
+                and profile.blob is not None
+                and (threshold >= 1 or in_sample(profile.customer, threshold))
+            )
         }
 
     def showings(

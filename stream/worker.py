@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Callable, Iterable, Sequence
-from dataclasses import replace
 from time import time
 from typing import Any, get_args
 
@@ -13,13 +12,10 @@ from redis.exceptions import RedisError
 
 from config.settings import Settings
 from models.calendar import hours_of
-from models.editions import Edition, Editions
-from models.formats import FutureFormatError
-from models.segmentation import Segmentation
-from models.snapshots import Snapshot, SnapshotError
 from stream import metrics
 from stream.catalogue import Catalogue
 from stream.changes import Reason
+from stream.in_force import InForce
 from stream.labels import Labels
 from stream.lanes import Lane, LaneLimits
 from stream.names import Topics
@@ -115,16 +111,15 @@ class Worker:
         maker: StepMaker,
         clock_ms: Callable[[], int] = wall_ms,
     ) -> None:
-        self.editions: Editions = maker.nothing_yet
         self.lanes: dict[int, Lane] = {}
         self._app = app
         self._settings = settings
         self._store = store
         self._catalogue = catalogue
-        self._labels = labels
         self._tastes = tastes
         self._maker = maker
         self._clock_ms = clock_ms
+        self._in_force = InForce(maker.nothing_yet, catalogue, labels, app.end)
         self._topics = Topics(settings.namespace)
         self._position = FaustPosition(app, self._topics.events)
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -134,7 +129,6 @@ class Worker:
         for segmentation in maker.segmentations:
             for reason in get_args(Reason):
                 metrics.SEGMENT_CHANGES.labels(segmentation=segmentation.name, reason=reason)
-        self._seen: dict[str, int] = {}
 
     @property
     def is_ready(self) -> bool:
@@ -183,7 +177,8 @@ class Worker:
             maker=self._maker,
             publisher=self._publisher(),
             position=self._position,
-            editions=lambda: self.editions,
+            editions=lambda: self._in_force.editions,
+            informed=self._in_force.known,
             score=self._score,
             limits=LaneLimits(
                 batch_events=settings.batch_events,
@@ -203,7 +198,7 @@ class Worker:
         return Publisher(producer, self._topics, places)
 
     async def _score_all(self, takings: Sequence[Taking]) -> list[Scored]:
-        scored = self._maker.events(takings, self.editions)
+        scored = self._maker.events(takings, self._in_force.editions)
         self._taste(takings, scored)
         return scored
 
@@ -241,7 +236,7 @@ class Worker:
     async def refresh(self) -> None:
         """Timer: take over newer models and labels, and tell how things stand."""
         try:
-            self.editions = tuple([await self._newest(edition) for edition in self.editions])
+            await self._in_force.refresh()
             await self._learn_layouts()
             await self._count_customers()
             if self._tastes.is_due:
@@ -250,40 +245,6 @@ class Worker:
             metrics.REDIS_ERRORS.inc()
             log.warning("Redis does not answer: %s", error)
         self._observe()
-
-    async def _newest(self, edition: Edition) -> Edition:
-        name = edition.segmentation.name
-        version = await self._catalogue.model_version(name)
-        if version > self._seen.get(name, 0):
-            model = await self._load_model(version, edition.segmentation)
-            self._seen[name] = version
-            edition = replace(edition, model=model or edition.model)
-        if await self._labels.revision(name) != edition.labels.revision:
-            edition = replace(edition, labels=await self._labels.load(name))
-        return edition
-
-    async def _load_model(self, version: int, segmentation: Segmentation) -> Snapshot | None:
-        blob = await self._catalogue.model(version, segmentation.name)
-        try:
-            model = Snapshot.from_json(blob or b"")
-        except FutureFormatError as error:
-            self._app.end(error)
-            return None
-        except SnapshotError as error:
-            log.error("%s model %d: %s", segmentation.name, version, error)  # noqa: TRY400 - the message says it all
-            return None
-        if model.feature_names != segmentation.names:
-            log.error(
-                "%s model %d measures other features than this worker's segmentation.yaml: "
-                "start the trainer with the same file",
-                *(segmentation.name, version),
-            )
-            return None
-        log.info(
-            "%s model %d is in force: %d segments",
-            *(segmentation.name, version, len(model.segments)),
-        )
-        return model
 
     async def _learn_layouts(self) -> None:
         """Make profiles readable that a worker with another configuration has stored since."""
@@ -306,7 +267,7 @@ class Worker:
                 if end is not None:
                     lag = max(end - lane.next_offset, 0)
                     metrics.PARTITION_LAG.labels(partition=str(partition)).set(lag)
-        for edition in self.editions:
+        for edition in self._in_force.editions:
             if edition.model:
                 name, age_ms = (
                     edition.segmentation.name,

@@ -175,6 +175,32 @@ async def test_a_worker_and_the_trainer_put_everybody_in_a_segment(
         assert await processes.stop() == {"worker": 0, "trainer": 0}
 
 
+async def test_a_worker_that_starts_into_a_backlog_scores_from_its_first_event_on(
+    counting: Settings, tmp_path: Path
+) -> None:
+    before, backlog = Shop(3_000), Shop(1_200, first=3_000, customers=300)
+    async with running(counting, tmp_path) as processes, Observer(counting) as observer:
+        processes.start_worker("worker", free_port())
+        processes.start_trainer("trainer", free_port())
+        await processes.until_ready()
+        await feed_source(before, counting)
+        await until(observer.is_settled, processes)
+        await processes.stop()
+        await feed_source(backlog, counting)
+        processes.start_worker("worker", free_port())
+
+        async def is_done() -> bool:
+            return await observer.handled() == 4_200
+
+        await until(is_done, processes)
+        await processes.stop()
+        told = [json.loads(change)["data"] for change in await observer.changes()]
+    known = {event.customer_id for event in before}
+    entered = [data for data in told if data["from"] is None and data["customer_id"] not in known]
+    assert len(entered) == 180
+    assert {data["reason"] for data in entered} == {"event"}
+
+
 async def test_two_workers_share_the_partitions(counting: Settings, tmp_path: Path) -> None:
     shop = Shop(2_000)
     async with running(counting, tmp_path) as processes, Observer(counting) as observer:

@@ -152,6 +152,10 @@ class MemoryKafka:
         return [json.loads(value) for _, value in self.told]
 
 
+async def at_once() -> None:
+    """Nothing has to be waited for."""
+
+
 @dataclass
 class Kit:
     """One lane and its surroundings."""
@@ -161,6 +165,7 @@ class Kit:
     model: Snapshot | None = None
     labels: LabelBook = NO_LABELS
     wall_ms: int = START_MS
+    informed: Callable[[], Awaitable[None]] = at_once
 
     @property
     def editions(self) -> Editions:
@@ -176,6 +181,7 @@ class Kit:
             publisher=self.kafka,
             position=self.kafka,
             editions=lambda: self.editions,
+            informed=self.informed,
             score=self._score(step_maker or maker()),
             rounds=Rounds(),
             limits=LaneLimits(

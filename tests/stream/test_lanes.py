@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY
@@ -42,6 +43,29 @@ async def test_events_become_profiles_and_the_lane_moves_on(kit: Kit, store: Mem
     assert kit.orders() == {"ann": 2, "bob": 1}
     assert store.lanes[0].sizes == {"default:unassigned": 2}
     assert set(kit.kafka.sampled) == {"ann", "bob"}
+
+
+async def test_nothing_is_taken_before_it_is_known_what_is_in_force(store: MemoryStore) -> None:
+    kit, asked = Kit(store), 0
+
+    async def informed() -> None:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise RedisConnectionError("gone")
+        kit.model = two_segments()
+
+    kit.informed = informed
+    store.lanes[0] = replace(store.lanes[0], reached={"default": Reached(1)})
+    async with kit.running() as lane:
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
+        await until(lambda: lane.is_serving)
+        assert asked == 3
+        await lane.inbox.put(kit.kafka.batch(record(0, event("ann", 1))))
+        await until(lambda: lane.next_offset == 1)
+        assert reached(store) == 1
+    (told,) = kit.kafka.events()
+    assert (told["data"]["reason"], told["data"]["to"]["id"]) == ("event", "s1")
 
 
 async def test_what_cannot_be_read_is_set_aside_and_the_rest_goes_on(kit: Kit) -> None:

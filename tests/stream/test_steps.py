@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from models.columns import Rows
 from models.editions import Editions
 from models.identifiers import CustomerId
+from models.population import in_sample
 from models.snapshots import Snapshot
 from stream.batches import EventBatch, read_batch
 from stream.steps import Scored, Taking
+from stream.store import StoredProfile
 from tests.stream.lane_kit import SCHEMA, START_MS, event, maker, record, two_segments
 
 MAKER = maker()
@@ -74,3 +76,18 @@ def test_a_round_of_partitions_gives_the_bytes_that_each_gives_alone(
         assert replace(one, rows=other.rows) == other
     everybody = np.concatenate([SCHEMA.empty(0), *(step.rows for step in at_once)])
     assert model is None or everybody["segment"][everybody["first_ms"] > 0].all()
+
+
+def test_who_is_gone_is_told_of_even_if_the_sample_has_become_smaller() -> None:
+    model = replace(two_segments(), sample_threshold=0.5)
+    editions = (replace(MAKER.nothing_yet[0], model=model),)
+    names = [CustomerId(f"c{number}") for number in range(40)]
+    inside = {name for name in names if in_sample(name, 0.5)}
+    assert 0 < len(inside) < len(names)
+    rows = SCHEMA.empty(len(names))
+    for due_ms, expected in ((START_MS, inside), (None, set(names))):
+        profiles = [StoredProfile(name, b"profile", due_ms) for name in names]
+        scored = Scored(names, rows, profiles, {}, [], b"")
+        sampled = MAKER.sampled(scored, editions)
+        assert set(sampled) == expected
+        assert set(sampled.values()) == {None if due_ms is None else b"profile"}
