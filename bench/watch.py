@@ -67,10 +67,10 @@ async def until_lag(
         last, now = seen[-1], await look(local, feed)
         if now.handled != last.handled:
             moved = now.at
-        elif starting and len(seen) == 1:
-            seen.clear()
         elif now.at - moved > PATIENCE_SECONDS:
             raise BenchError(f"{now.lag} events wait, and nothing moves")
+        elif starting and len(seen) == 1:
+            seen.clear()
         seen.append(now)
     return seen
 

@@ -8,10 +8,11 @@ from itertools import accumulate, pairwise
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from bench import watch
-from bench.aftermath import Act, Telling, Told, expected, judge
+from bench import aftermath, watch
+from bench.aftermath import Act, Telling, Told, expected, judge, largest_error
 from bench.backlog import CatchingUp, summary_of, table_of
 from bench.common import BenchError
 from bench.feed import Feed
@@ -20,7 +21,9 @@ from bench.load import simulated
 from bench.stage import fault
 from bench.timeline import Template, Timeline
 from bench.watch import Look, by_second, cost, longest_stall, rate, until_lag
+from config.segmentation import load_segmentation
 from config.settings import Settings
+from models.columns import Floats
 from models.features import Feature, Flag, Kind, Selector
 from models.layout import DAY_MS
 from stream.inspection import SegmentReport
@@ -93,6 +96,22 @@ def test_amounts_are_those_of_orders() -> None:
     assert act.value == json.loads(orders[0].value)["properties"]["revenue"] > 0
 
 
+@pytest.mark.parametrize("value", [5.0, float("nan")])
+async def test_sums_that_are_not_what_they_should_be_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    async def counted(*_: Any) -> Floats:
+        return np.full((len(feed.customers), len(schema.features)), value)
+
+    settings = Settings(partitions=1)
+    feed = Feed(settings, LINE)
+    schema = load_segmentation(settings.segmentation).profile_schema()
+    monkeypatch.setattr(aftermath, "_vectors", counted)
+    local: Any = SimpleNamespace(settings=settings)
+    with pytest.raises(BenchError, match="a decayed sum is"):
+        await largest_error(local, feed)
+
+
 def looks(handled: list[int], written: int = 100) -> list[Look]:
     return [Look(at / 2, (done, 0), (written, 0)) for at, done in enumerate(handled)]
 
@@ -147,12 +166,13 @@ async def test_what_a_starting_worker_does_before_its_first_step_is_left_out() -
     assert await lags(3, 3, 3, 5, 8, starting=True) == [6, 4, 1]
 
 
+@pytest.mark.parametrize("starting", [True, False])
 async def test_a_worker_that_does_nothing_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, *, starting: bool
 ) -> None:
     monkeypatch.setattr(watch, "PATIENCE_SECONDS", -1.0)
     with pytest.raises(BenchError, match="6 events wait, and nothing moves"):
-        await lags(3, 3)
+        await lags(3, 3, starting=starting)
 
 
 async def test_events_wait_in_the_partitions_of_their_customers() -> None:
