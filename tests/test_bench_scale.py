@@ -1,9 +1,11 @@
 """The bench of scale: its events, its unit costs, and what the capacity model makes of them."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,15 +15,17 @@ from typer.testing import CliRunner
 from bench import capacity
 from bench.capacity import Demand, Limits, Price, UnitCosts, against, plan
 from bench.common import BenchError
+from bench.measurements import PROCESSED
 from bench.scale import __main__ as scale
-from bench.scale import largest, natural
+from bench.scale import largest, natural, parts
 from bench.scale.crowd import GAP_MS, Crowd, Member, name_of, page_of
-from bench.scale.parts import middle, prices, ratio
+from bench.scale.parts import middle, prices, ratio, rss
 from bench.scale.results import summary_of
 from bench.scale.sites import Cost, distinct_share
 from config.segmentation import load_segmentation
 from config.settings import DEFAULT_SEGMENTATION, Settings
 from models.identifiers import CustomerId
+from stream.scrape import Scrape
 from stream.sources import SourceEvent
 
 FLAT = Price(1.0, 0.0, 0.0)
@@ -134,6 +138,56 @@ def test_nothing_has_a_price_below_zero() -> None:
 def test_runs_are_compared_pair_by_pair() -> None:
     assert ratio([cost(20.0), cost(30.0), cost(90.0)], [cost(10.0), cost(20.0), cost(30.0)]) == 2.0
     assert middle([cost(20.0), cost(90.0), cost(30.0)], "worker_us") == 30.0
+
+
+class LargeShop:
+    """A shop of 100 customers whose worker, which is this process, has processed so much."""
+
+    customers = 100
+
+    def __init__(self, processed: float) -> None:
+        self._metrics = Scrape({(PROCESSED, frozenset()): processed}, at=0.0)
+        processes = SimpleNamespace(scrape=self.scrape, pid=lambda _: os.getpid())
+        self.site = SimpleNamespace(workers=["w"], local=SimpleNamespace(processes=processes))
+
+    async def shop(self, _: str) -> "LargeShop":
+        return self
+
+    async def see_everybody(self) -> None:
+        pass
+
+    async def scrape(self, _: str) -> Scrape:
+        return self._metrics
+
+
+async def memory_after(processed: float) -> dict[str, Any]:
+    shops: Any = LargeShop(processed)
+    return await rss(shops, 1)
+
+
+async def test_memory_is_that_of_a_worker_that_has_seen_everybody_itself() -> None:
+    assert (await memory_after(100))["worker_rss_mb"] > 1
+    with pytest.raises(BenchError, match=r"has processed 99 events.* --only memory"):
+        await memory_after(99)
+
+
+async def test_memory_is_measured_before_the_worker_is_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+
+    def part(name: str) -> Any:
+        async def ask(*_: object) -> dict[str, Any]:
+            made.append(name)
+            return {}
+
+        return ask
+
+    for name in ("cpu", "workers", "rss", "start"):
+        monkeypatch.setattr(parts, name, part(name))
+    monkeypatch.setattr(natural, "measure", part("shop"))
+    await scale.measure(100_000, 1, None)
+    assert made.index("rss") < made.index("start")
 
 
 def test_work_grows_with_events_and_memory_with_customers() -> None:

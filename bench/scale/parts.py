@@ -12,6 +12,7 @@ from scipy.optimize import nnls
 
 from bench.capacity import Price
 from bench.common import BenchError, memory
+from bench.measurements import PROCESSED
 from bench.scale.crowd import Crowd, grow
 from bench.scale.sites import Cost, Site, open_site
 from bench.scale.starting import seconds_to_start
@@ -191,10 +192,23 @@ async def workers(shops: Shops, runs: int) -> dict[str, Any]:
 
 
 async def rss(shops: Shops, _: int) -> dict[str, Any]:
-    """The worker's memory once it has seen every customer of the large shop."""
+    """The worker's memory once it has seen every customer of the large shop.
+
+    Raises
+    ------
+    BenchError
+        It was started again since somebody was seen.
+    """
     large = await shops.shop("large")
     await large.see_everybody()
-    used = memory(large.site.local.processes.pid(large.site.workers[0]))
+    (name,) = large.site.workers
+    processed = (await large.site.local.processes.scrape(name)).total(PROCESSED)
+    if processed < large.customers:
+        raise BenchError(
+            f"{name} has processed {processed:.0f} events, and must see {large.customers} "
+            "customers: measure memory before the start, or with --only memory"
+        )
+    used = memory(large.site.local.processes.pid(name))
     return {
         "worker_rss_mb": round(used.rss_mb, 1),
         "worker_peak_mb": round(used.peak_mb, 1),
