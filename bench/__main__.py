@@ -1,7 +1,7 @@
 """Speed and cost of a Shoal on this machine: every figure beside its target, and what to see.
 
-Runs the benches one after the other, three quarters of an hour in all, and keeps the JSON of each
-as soon as it is there. Parts that are not asked for are shown as they were measured last. A missed
+Runs the benches one after the other, about an hour in all, and keeps the JSON of each as soon as
+it is there. Parts that are not asked for are shown as they were measured last. A missed
 target is a figure like any other: the exit code only tells whether everything could be measured.
 
     python -m bench [--only PART]... [--folder FOLDER]

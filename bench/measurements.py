@@ -1,11 +1,13 @@
 """What can be measured of one worker: its rate and its memory."""
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from time import monotonic
 
+import aiohttp
 from rich.console import Console
 
 from bench.common import BenchError, cpu_seconds, memory
@@ -22,7 +24,9 @@ from stream.sources import SourceEvent
 from stream.store import RedisStore
 
 STAGES = ("decode", "load", "score", "step", "publish")
+RECEIVED = "shoal_events_received_total"
 PROCESSED = "shoal_events_processed_total"
+DUPLICATE = "shoal_events_duplicate_total"
 REJECTED = "shoal_events_rejected_total"
 CHANGES = "shoal_segment_changes_total"
 BATCH_SIZE = "shoal_batch_size"
@@ -30,9 +34,12 @@ POLL_SECONDS = 0.02
 HANDLE_SECONDS = 300.0
 COUNT_SECONDS = 5.0
 ASSIGN_SECONDS = 180.0
+AGREE_SECONDS = 30.0
 SAMPLE = 5_000
 
 Events = Sequence[SourceEvent]
+Shown = tuple[int, str | None]
+"""Version and segment, of a change or of a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class Run:
 
 
 async def measure_throughput(warm_up: Events, events: Events, console: Console) -> Run:
-    """Rate of the whole path, from the first of `events` that is durable to the last.
+    """Rate of the whole path, from the first of `events` that is taken to the last that is durable.
 
     `warm_up` makes the model and is not measured: without a model nobody has a segment, and a
     worker has less to do. `events` are in Kafka before the measured worker is started, so that
@@ -60,21 +67,22 @@ async def measure_throughput(warm_up: Events, events: Events, console: Console) 
     Raises
     ------
     BenchError
-        An event is missing, or a customer has no segment.
+        An event is missing, a customer has no segment, or was told of another.
     """
     async with local_servers(console) as local:
         await _warm_up(local, warm_up)
         await local.processes.stop(WORKER)
         await fill(events, local.settings)
         local.start_worker()
-        first, handled = await _until_handled(local, len(warm_up) + 1)
-        cpu = cpu_seconds(local.processes.pid(WORKER))
-        last, _ = await _until_handled(local, len(warm_up) + len(events))
+        taken, first, cpu = await _until_received(local)
+        last = await _until_handled(local, len(warm_up) + len(events))
         cpu = cpu_seconds(local.processes.pid(WORKER)) - cpu
         metrics = await _counted(local, len(events))
         await _check(local, sent=len(events), customers=customers_of([*warm_up, *events]))
         terms = await _terms(local, metrics, events)
-    counted = len(warm_up) + len(events) - handled
+    counted = len(events) - taken
+    if counted <= 0:
+        raise BenchError("the worker took all events at once: take more events")
     return Run(
         events_per_second=counted / (last - first),
         cpu_us_per_event=cpu / counted * 1e6,
@@ -93,7 +101,7 @@ async def measure_memory(events: Events, console: Console) -> dict[str, float]:
     Raises
     ------
     BenchError
-        An event is missing, or a customer has no segment.
+        An event is missing, a customer has no segment, or was told of another.
     """
     async with local_servers(console) as local:
         await _start(local)
@@ -165,8 +173,29 @@ async def _start(local: Local) -> None:
     await local.processes.until_ready()
 
 
-async def _until_handled(local: Local, events: int) -> tuple[float, int]:
-    """When so many events were behind the lanes, by the monotonic clock, and how many were."""
+async def _until_received(local: Local) -> tuple[int, float, float]:
+    """How many events the worker has taken first, when (monotonic), its processor time by then.
+
+    What it has taken may be half done: it is not counted, though the rest is measured.
+    """
+    deadline = monotonic() + HANDLE_SECONDS
+    while not (taken := await _received(local)):
+        local.processes.check()
+        if monotonic() > deadline:
+            raise BenchError(f"the worker took no event in {HANDLE_SECONDS:.0f} s")
+        await asyncio.sleep(POLL_SECONDS)
+    return taken, monotonic(), cpu_seconds(local.processes.pid(WORKER))
+
+
+async def _received(local: Local) -> int:
+    try:
+        return int((await local.scrape()).total(RECEIVED))
+    except aiohttp.ClientError:
+        return 0  # it does not listen yet
+
+
+async def _until_handled(local: Local, events: int) -> float:
+    """When so many events were behind the lanes, by the monotonic clock."""
     deadline = monotonic() + HANDLE_SECONDS
     while (handled := await local.observer.handled()) < events:
         local.processes.check()
@@ -176,7 +205,7 @@ async def _until_handled(local: Local, events: int) -> tuple[float, int]:
                 "use a faster machine, or fewer events"
             )
         await asyncio.sleep(POLL_SECONDS)
-    return monotonic(), handled
+    return monotonic()
 
 
 async def _counted(local: Local, events: int) -> Scrape:
@@ -191,18 +220,51 @@ async def _counted(local: Local, events: int) -> Scrape:
 
 
 async def _check(local: Local, *, sent: int, customers: int) -> None:
-    """Wait for the segments of those who came last; all must be there."""
+    """Wait for the segments of those who came last; all must be there, and told."""
     report = await _until_assigned(local)
     metrics = await _counted(local, sent)
     complaint = fault(
         sent=sent,
         processed=int(metrics.total(PROCESSED)),
         rejected=int(metrics.total(REJECTED)),
+        duplicates=int(metrics.total(DUPLICATE)),
         customers=customers,
         report=report,
     )
-    if complaint:
+    if complaint := complaint or await _fault_of_told(local, customers):
         raise BenchError(f"this run does not count: {complaint}")
+
+
+async def _fault_of_told(local: Local, customers: int) -> str:
+    # Pages are written, and changes told, after the step; a model may still move somebody.
+    deadline = monotonic() + AGREE_SECONDS
+    while complaint := fault_of_told(customers, *await _told(local)):
+        if monotonic() > deadline:
+            return complaint
+        await asyncio.sleep(POLL_SECONDS)
+    return ""
+
+
+async def _told(local: Local) -> tuple[dict[str, Shown], dict[str, Shown]]:
+    """The last change told of each customer, and the page of each of them."""
+    told: dict[str, Shown] = {}
+    for change in await local.observer.changes():
+        data = json.loads(change)["data"]
+        told[data["customer_id"]] = data["version"], data["to"] and data["to"]["id"]
+    keys = Keys(local.settings.namespace)
+    redis = connect_redis(local.settings)
+    try:
+        async with redis.pipeline(transaction=False) as pipe:
+            for name in told:
+                pipe.hmget(keys.segment(CustomerId(name)), ["version", "id"])
+            found = await pipe.execute()
+    finally:
+        await redis.aclose()
+    pages = {
+        name: (int(version or 0), segment and segment.decode())
+        for name, (version, segment) in zip(told, found, strict=True)
+    }
+    return told, pages
 
 
 async def _until_assigned(local: Local) -> SegmentReport:
@@ -217,15 +279,33 @@ async def _until_assigned(local: Local) -> SegmentReport:
 
 
 def fault(
-    *, sent: int, processed: int, rejected: int, customers: int, report: SegmentReport
+    *,
+    sent: int,
+    processed: int,
+    rejected: int,
+    duplicates: int,
+    customers: int,
+    report: SegmentReport,
 ) -> str:
     """Why a run does not count; empty when it does."""
     if processed + rejected != sent:
         return f"{sent} events were sent, {processed} processed and {rejected} rejected"
     if rejected:
         return f"{rejected} of {sent} events were rejected: see the topic of rejected events"
+    if duplicates:
+        return f"{duplicates} of {sent} events were left out as duplicates"
     if report.customers != customers:
         return f"the events are of {customers} customers, Redis knows {report.customers}"
     if report.unassigned:
         return f"{report.unassigned} of {report.customers} customers are in no segment"
+    return ""
+
+
+def fault_of_told(customers: int, told: Mapping[str, Shown], pages: Mapping[str, Shown]) -> str:
+    """Why what was told is not what pages show; empty when it is. `told` is each one's last."""
+    if len(told) != customers:
+        return f"of {customers} customers, {len(told)} were told of"
+    wrong = [name for name, change in told.items() if pages.get(name) != change]
+    if wrong:
+        return f"the last change told of {len(wrong)} customers is not in Redis, as of {wrong[0]}"
     return ""

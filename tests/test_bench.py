@@ -25,13 +25,14 @@ from bench.contenders import rounds
 from bench.contenders.job import Terms
 from bench.contenders.running import Contender, Performance
 from bench.load import customers_of, visitors
-from bench.measurements import STAGES, Run, fault, stages_us_per_event
+from bench.measurements import STAGES, Run, fault, fault_of_told, stages_us_per_event
 from stream.events import parse
 from stream.inspection import SegmentReport
 from stream.money import Money
 from stream.scrape import Scrape
 from stream.sources import SourceEvent
 
+TOLD: dict[str, tuple[int, str | None]] = {"ann": (1, "s1"), "bob": (2, None)}
 REPORT = SegmentReport(customers=10, unassigned=0, model=1, learned=10, needed=5, segments=[])
 
 
@@ -97,6 +98,7 @@ def test_visitors_cause_one_and_a_half_events_each_that_a_worker_accepts() -> No
         ({"processed": 99}, "100 events were sent, 99 processed and 0 rejected"),
         ({"processed": 101}, "100 events were sent, 101 processed and 0 rejected"),
         ({"processed": 90, "rejected": 10}, "10 of 100 events were rejected"),
+        ({"duplicates": 2}, "2 of 100 events were left out as duplicates"),
         ({"customers": 11}, "the events are of 11 customers, Redis knows 10"),
         ({"report": replace(REPORT, unassigned=3)}, "3 of 10 customers are in no segment"),
     ],
@@ -108,11 +110,27 @@ def test_a_run_that_did_not_do_its_work_does_not_count(
         "sent": 100,
         "processed": 100,
         "rejected": 0,
+        "duplicates": 0,
         "customers": 10,
         "report": REPORT,
     }
     assert fault(**whole) == ""
     assert complaint in fault(**(whole | change))
+
+
+@pytest.mark.parametrize(
+    ("told", "complaint"),
+    [
+        ({"ann": (1, "s1")}, "of 2 customers, 1 were told of"),
+        (TOLD | {"bob": (2, "s3")}, "told of 1 customers is not in Redis, as of bob"),
+        (TOLD | {"ann": (2, "s1")}, "told of 1 customers is not in Redis, as of ann"),
+    ],
+)
+def test_what_was_told_last_must_be_what_pages_show(
+    told: dict[str, tuple[int, str | None]], complaint: str
+) -> None:
+    assert fault_of_told(2, TOLD, TOLD) == ""
+    assert complaint in fault_of_told(2, told, TOLD)
 
 
 def test_stages_are_spread_over_the_events_and_absent_ones_are_zero() -> None:
@@ -135,9 +153,14 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return run_at(next(rates))
 
     async def beside(
-        contender: Contender, events: Sequence[SourceEvent], terms: Terms, _: Console
+        contender: Contender,
+        warm_up: Sequence[SourceEvent],
+        events: Sequence[SourceEvent],
+        terms: Terms,
+        _: Console,
     ) -> Performance:
         assert terms.batch == 100
+        assert len(warm_up) == throughput.WARM_UP_EVENTS
         made.append(f"{contender} {len(events)}")
         return Performance(50.0, 20.0)
 
@@ -170,7 +193,7 @@ def invoke(*arguments: str) -> Any:
 def test_json_is_one_line_with_every_figure(measured: list[str]) -> None:
     result = invoke("--json", "--runs", "3", "--contenders", "floor,quix")
     assert result.exit_code == 0
-    in_turn = ["shoal", "quix 250", "floor 1000"] * 6
+    in_turn = ["shoal", "quix 1000", "floor 1000"] * 6
     assert measured == [*in_turn, "latency at 2000", "latency at 210", "memory"]
     (line,) = result.stdout.splitlines()
     figures = json.loads(line)

@@ -1,12 +1,14 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from bench.common import Spread
+from bench.contenders import job as job_module
 from bench.contenders.checks import (
     Page,
     expected_offsets,
@@ -100,17 +102,38 @@ def test_a_customer_is_in_the_nearest_segment_and_river_says_the_same() -> None:
         assert [judge.segment_of(profile) for profile in (viewer, reader)] == ["s1", "s2"]
 
 
-def test_a_meter_counts_from_the_first_event_to_the_last(tmp_path: Any) -> None:
-    job = Job(
-        kafka="", redis="", events_topic="", changes_topic="", partitions=1, events=3,
-        model={}, batch=1, profile_bytes=8, directory=str(tmp_path),
+def job_of(directory: Path, *, warm_up: int, events: int) -> Job:
+    return Job(
+        kafka="", redis="", events_topic="", changes_topic="", partitions=1, warm_up=warm_up,
+        events=events, model={}, batch=1, profile_bytes=8, directory=str(directory),
     )  # fmt: skip
+
+
+def test_a_meter_counts_from_the_first_event_to_the_last(tmp_path: Path) -> None:
+    job = job_of(tmp_path, warm_up=0, events=3)
     meter = Meter(job)
     meter.begin()
     assert not meter.count(2)
     assert not job.result.exists()
     assert meter.count(1)
     assert json.loads(job.result.read_text()).keys() == {"events", "seconds", "cpu_seconds"}
+
+
+def test_a_meter_leaves_out_what_was_begun_before_the_warm_up_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([7.0, 10.0])
+    monkeypatch.setattr(job_module, "monotonic", lambda: next(clock))
+    job = job_of(tmp_path, warm_up=5, events=4)
+    meter = Meter(job)
+    meter.begin(3)
+    meter.begin(1)
+    meter.begin(2)
+    assert not meter.count(5)
+    meter.begin(3)
+    assert meter.count(4)
+    told = json.loads(job.result.read_text())
+    assert (told["events"], told["seconds"]) == (5, 3.0)
 
 
 def source(customer: str, kind: str) -> SourceEvent:
@@ -191,6 +214,6 @@ def test_newcomers_do_not_only_look_around() -> None:
 async def test_a_contender_does_its_work_on_real_servers(contender: Contender) -> None:
     terms = Terms(snapshot(spread_over(1.0, 0.0), spread_over(0.0, 1.0)).encode(), 50, 300)
     events = simulated(200, customers=50)
-    measured = await run_contender(contender, events, terms, Console(stderr=True))
+    measured = await run_contender(contender, events[:50], events[50:], terms, Console(stderr=True))
     assert measured.events_per_second > 0
     assert measured.cpu_us_per_event > 0

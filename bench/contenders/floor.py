@@ -68,7 +68,7 @@ async def serve(
         records = fetched.get(place)
         if not records:
             continue
-        meter.begin()
+        meter.begin(len(records))
         last = {decode(record.value).customer_id: record.offset for record in records}
         next_offset = records[-1].offset + 1
         blobs = [

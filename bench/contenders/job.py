@@ -35,13 +35,22 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of a contender: where its servers are, how many events there are, and the terms."""
+    """One run of a contender: where its servers are, how many events there are, and the terms.
+
+    Attributes
+    ----------
+    warm_up
+        How many events come first and are not measured.
+    events
+        How many come after them.
+    """
 
     kafka: str
     redis: str
     events_topic: str
     changes_topic: str
     partitions: int
+    warm_up: int
     events: int
     model: dict[str, Any]
     batch: int
@@ -69,29 +78,31 @@ class Job:
 
 
 class Meter:
-    """Time and processor time from a contender's first event to the last that is in Redis.
+    """Time and processor time from the first event after the warm-up to the last that is in Redis.
 
     A contender measures itself: nobody is in its way, and its start does not count.
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._begun: tuple[float, float] | None = None
-        self._handled = 0
+        self._since: tuple[float, float] | None = None
+        self._before = self._begun = self._handled = 0
 
-    def begin(self) -> None:
-        """An event is there; the first call counts."""
-        if self._begun is None:
-            self._begun = monotonic(), process_time()
+    def begin(self, events: int = 1) -> None:
+        """So many more are there; those that come first after the warm-up start the clock."""
+        self._begun += events
+        if self._since is None and self._begun > self._job.warm_up:
+            self._since = monotonic(), process_time()
+            self._before = self._begun - events
 
     def count(self, events: int) -> bool:
         """So many more are in Redis; whether these were the last, which is told then."""
         self._handled += events
-        if self._handled < self._job.events or self._begun is None:
+        if self._handled < self._job.warm_up + self._job.events or self._since is None:
             return False
-        seconds, cpu = self._begun
+        seconds, cpu = self._since
         result = {
-            "events": self._handled,
+            "events": self._handled - self._before,
             "seconds": monotonic() - seconds,
             "cpu_seconds": process_time() - cpu,
         }

@@ -55,7 +55,7 @@ async def play(
     runs: int,
     console: Console,
 ) -> list[Round]:
-    """So many rounds over the same events; a contender takes the first `counts` of them.
+    """So many rounds over the same events; a contender takes the first `counts` after the warm-up.
 
     Raises
     ------
@@ -66,7 +66,7 @@ async def play(
     for number in range(runs):
         shoal = await measure_throughput(warm_up, events, console)
         runs_of = {
-            contender: await run_contender(contender, events[:count], shoal.terms, console)
+            contender: await run_contender(contender, warm_up, events[:count], shoal.terms, console)
             for contender, count in counts.items()
         }
         rounds.append(Round(shoal, runs_of))

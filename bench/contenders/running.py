@@ -52,9 +52,15 @@ class Performance:
 
 
 async def run_contender(
-    contender: Contender, events: Sequence[SourceEvent], terms: Terms, console: Console
+    contender: Contender,
+    warm_up: Sequence[SourceEvent],
+    events: Sequence[SourceEvent],
+    terms: Terms,
+    console: Console,
 ) -> Performance:
-    """Let a contender take these events, which are in Kafka before it starts.
+    """Let a contender take `warm_up`, then `events`, which are in Kafka before it starts.
+
+    `warm_up` is not measured: most customers are new there, and known to Shoal when it is measured.
 
     Raises
     ------
@@ -66,7 +72,8 @@ async def run_contender(
     model = Model.of(terms.snapshot)
     with tempfile.TemporaryDirectory(prefix="contender-") as directory:
         async with local_servers(console) as local:
-            await fill(events, local.settings)
+            sent = [*warm_up, *events]
+            await fill(sent, local.settings)
             topics = Topics(local.settings.namespace)
             job = Job(
                 kafka=local.settings.kafka,
@@ -74,6 +81,7 @@ async def run_contender(
                 events_topic=topics.events,
                 changes_topic=topics.changes,
                 partitions=local.settings.partitions,
+                warm_up=len(warm_up),
                 events=len(events),
                 model=model.to_dict(),
                 batch=terms.batch,
@@ -83,9 +91,9 @@ async def run_contender(
             job.write()
             await _run(contender, python, job, local)
             complaint = await (
-                _fault_of_floor(local, job, events)
+                _fault_of_floor(local, job, sent)
                 if contender is Contender.FLOOR
-                else _fault_of_application(local, job, events, model)
+                else _fault_of_application(local, job, sent, model)
             )
         if complaint:
             raise BenchError(f"this run of {contender} does not count: {complaint}")

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from bench.common import BenchError, cpu_seconds
 from bench.load import fill
-from bench.measurements import PROCESSED, REJECTED, fault
+from bench.measurements import DUPLICATE, PROCESSED, REJECTED, fault
 from config.settings import Settings, load_settings
 from stream.connections import connect_redis, kafka_options
 from stream.embedded import EmbeddedKafka, EmbeddedRedis, free_port
@@ -130,6 +130,7 @@ class Site:
             sent=len(events),
             processed=int(by[PROCESSED]),
             rejected=int(by[REJECTED]),
+            duplicates=int(by[DUPLICATE]),
             customers=customers,
             report=await self.local.observer.segments(),
         )
@@ -164,7 +165,7 @@ class Site:
     async def totals(self) -> dict[str, float]:
         """What all workers have counted since they were started."""
         pages = [await self.local.processes.scrape(name) for name in self.workers]
-        names = (PROCESSED, REJECTED, CHANGES, LOADED, STEPS)
+        names = (PROCESSED, REJECTED, DUPLICATE, CHANGES, LOADED, STEPS)
         return {name: sum(page.total(name) for page in pages) for name in names}
 
     async def _counted(self, processed: float) -> dict[str, float]:
