@@ -30,7 +30,7 @@ from stream.names import Topics
 from stream.partitions import partitioner
 from stream.sources import SourceEvent
 
-RUN_SECONDS = 120.0
+RUN_SECONDS = 300.0
 POLL_SECONDS = 0.05
 SCAN = 10_000
 
