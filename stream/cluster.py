@@ -115,6 +115,10 @@ class Cluster(RedisCluster):
         except RedisError:
             self._look_again(node)
             raise
+        except AttributeError as error:
+            # redis-py has closed the connection for good: the node has left the map meanwhile.
+            self._look_again(node)
+            raise RedisConnectionError(f"{name} has left the cluster") from error
         if any(isinstance(reply, MOVED_ON) for reply in replies):
             self._look_again(node)
         return list(replies)
