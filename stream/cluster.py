@@ -85,7 +85,8 @@ class Cluster(RedisCluster):
         ]
         try:
             for answer in asyncio.as_completed(asked):
-                with suppress(RedisError):
+                # The latter where redis-py has closed the connection meanwhile, see `send`.
+                with suppress(RedisError, AttributeError):
                     if (await answer)["cluster_state"] == "ok":
                         return True
         finally:

@@ -85,11 +85,9 @@ class ConsumerInLoop(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust passes none of it, and aiokafka takes no pace.
-        consumer._fetch_min_bytes = FETCH_MIN_BYTES  # noqa: SLF001
-        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # noqa: SLF001
-        send = paced(consumer._client.send, self._spacing_seconds)  # noqa: SLF001
-        consumer._client.send = send  # noqa: SLF001
+        consumer._fetch_min_bytes = FETCH_MIN_BYTES  # noqa: SLF001 - Faust passes neither
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # noqa: SLF001 - as above
+        pace(consumer, self._spacing_seconds)
         return consumer
 
     async def _fetch_records(  # type: ignore[override]  # only our consumer receives it
@@ -138,6 +136,12 @@ class ConsumerInLoop(driver.AIOKafkaConsumerThread):
             log.warning("Kafka refused the offsets: %s", error)
             return False
         return True
+
+
+def pace(consumer: AIOKafkaConsumer, spacing_seconds: float) -> None:
+    """Have the fetches of a consumer that has not started yet follow each other as `paced` says."""
+    client = consumer._client  # noqa: SLF001 - aiokafka takes no pace
+    client.send = paced(client.send, spacing_seconds)
 
 
 def paced(send: Send, spacing_seconds: float = LONGEST_SPACING_SECONDS) -> Send:

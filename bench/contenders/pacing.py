@@ -3,8 +3,8 @@
 from aiokafka import AIOKafkaConsumer
 from faust.transport.drivers import aiokafka as driver
 
+from stream import fetching
 from stream.app import FETCH_SPACING_SECONDS
-from stream.fetching import paced
 
 
 def pace(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
@@ -13,8 +13,7 @@ def pace(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
     noida-db 0.2.3 answers every fetch at once, even one that brings nothing: a contender that
     keeps asking would be slow for the sake of this broker, and not of its own.
     """
-    send = paced(consumer._client.send, FETCH_SPACING_SECONDS)  # noqa: SLF001 - as Shoal's does
-    consumer._client.send = send  # noqa: SLF001
+    fetching.pace(consumer, FETCH_SPACING_SECONDS)
     return consumer
 
 

@@ -4,6 +4,7 @@ from typing import Any, Self
 
 import pytest
 from redis.asyncio.cluster import ClusterNode
+from redis.exceptions import ClusterDownError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from stream.cluster import Cluster
@@ -54,3 +55,29 @@ async def test_a_connection_that_was_closed_meanwhile_is_a_node_that_is_gone(
             await cluster.send(NODE.name, [("GET", "a")])
     # The map is asked for anew each time, since it has changed.
     assert asked == 2
+
+
+async def test_a_ping_passes_over_a_node_that_leaves_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Answering:
+        def __init__(self, *, leaves: bool) -> None:
+            self.leaves = leaves
+
+        async def execute_command(self, command: str) -> dict[str, str]:
+            assert command == "CLUSTER INFO"
+            if self.leaves:
+                raise AttributeError("'NoneType' object has no attribute 'writelines'")
+            return {"cluster_state": "ok"}
+
+    async def initialize(self: Cluster) -> Cluster:
+        return self
+
+    nodes = [Answering(leaves=True), Answering(leaves=False)]
+    monkeypatch.setattr(Cluster, "initialize", initialize)
+    monkeypatch.setattr(Cluster, "get_nodes", lambda _: nodes)
+    cluster: Any = Cluster.from_url("redis://127.0.0.1:7000")
+    assert await cluster.ping()
+    del nodes[1]
+    with pytest.raises(ClusterDownError):
+        await cluster.ping()
