@@ -70,7 +70,7 @@ def create_worker_app(settings: Settings) -> "ShoalApp":
         store=RedisStore(redis, keys, replicas=settings.redis_replicas, layout=layout(settings)),
         catalogue=catalogue,
         labels=Labels(redis, keys),
-        tastes=TasteCollector(redis, keys, maker.schema.segmentations),
+        tastes=TasteCollector(redis, keys, maker.schema.segmentations, maker.schema.timezone),
         maker=maker,
     )
     pulse = _pulse(settings)

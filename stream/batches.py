@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
 from models.attributes import read_traits
@@ -18,6 +17,7 @@ from models.identifiers import CustomerId
 from stream.events import InvalidEvent, ParsedEvent, Reason, parse
 from stream.money import Money
 from stream.partitions import Places
+from stream.records import Record
 
 _digest = xxhash.xxh3_64_intdigest
 _NO_SESSION = _digest(b"")
@@ -43,7 +43,7 @@ class Reading:
 class Rejection:
     """A record set aside, and why."""
 
-    record: ConsumerRecord
+    record: Record
     reason: Reason
     detail: str
 
@@ -83,7 +83,7 @@ class EventBatch:
 
 
 def read_batch(
-    records: Sequence[ConsumerRecord],
+    records: Sequence[Record],
     *,
     partition: int,
     now_ms: int,
@@ -130,7 +130,7 @@ class _Placed(dict[bytes, int]):
     """Partitions of keys; those of all unknown ones are found when the first is asked for."""
 
     def __init__(
-        self, reading: Reading, records: Sequence[ConsumerRecord], known: Container[CustomerId]
+        self, reading: Reading, records: Sequence[Record], known: Container[CustomerId]
     ) -> None:
         super().__init__()
         self._reading, self._records, self._known = reading, records, known
@@ -166,9 +166,10 @@ def columns_of(batches: Sequence[EventBatch], reading: Reading) -> EventColumns:
         return np.fromiter(map(attrgetter(name), events), dtype, len(events))
 
     types = reading.types
-    categories = [(at, name) for at, event in enumerate(events) for name in event.categories]
+    categories = [event.categories for event in events]
+    names = [name for named in categories for name in named]
     # An order has many categories, a shop few.
-    codes = {name: _digest(name.encode()) for name in {name for _, name in categories}}
+    codes = {name: _digest(name.encode()) for name in set(names)}
     told = (
         [
             (at, index, value)
@@ -193,8 +194,8 @@ def columns_of(batches: Sequence[EventBatch], reading: Reading) -> EventColumns:
         session=session,
         id=event_id,
         offset=np.array([at for batch in batches for at in batch.offset], dtype=np.int64),
-        category_event=np.array([at for at, _ in categories], dtype=np.int64),
-        category=np.array([codes[name] for _, name in categories], dtype=np.uint64),
+        category_event=np.arange(len(events)).repeat(list(map(len, categories))),
+        category=np.array([codes[name] for name in names], dtype=np.uint64),
         attribute_event=np.array([at for at, _, _ in told], dtype=np.int64),
         attribute=np.array([index for _, index, _ in told], dtype=np.int64),
         attribute_value=np.array([value for _, _, value in told], dtype=np.float64),

@@ -5,12 +5,14 @@ The seams are underscored, as those of `stream/transport.py` are.
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -20,6 +22,7 @@ from mode import Service
 from mode.utils.futures import maybe_async
 
 from stream import metrics
+from stream.records import FetchedRecord, Record
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +38,24 @@ Send = Callable[..., Awaitable[Any]]
 class Fetched:
     """Records of one partition, and the offset that the consumer read on from."""
 
-    records: list[ConsumerRecord]
+    records: list[Record]
     read_from: int
+
+
+class Arrivals(OrderedDict[TopicPartition, Any]):
+    """Takes the place of a fetcher's own, and has it make `FetchedRecord` of what arrives."""
+
+    def __setitem__(self, tp: TopicPartition, arrived: Any) -> None:
+        """Called before anything of `arrived` was read; it may be an error."""
+        if isinstance(arrived, FetchResult):
+            arrived._partition_records._consumer_record = _fetched_record  # noqa: SLF001 - no seam
+        super().__setitem__(tp, arrived)
+
+
+def _fetched_record(tp: TopicPartition, record: Any) -> FetchedRecord:
+    return FetchedRecord(
+        tp.topic, tp.partition, record.offset, record.timestamp, record.key, record.value
+    )
 
 
 class ConsumerInLoop(driver.AIOKafkaConsumerThread):
@@ -63,6 +82,11 @@ class ConsumerInLoop(driver.AIOKafkaConsumerThread):
         """As a service like any other, not as a thread."""
         self._thread_started.set()
         await self._default_start()
+
+    async def on_start(self) -> None:
+        """Nothing is fetched before partitions are assigned."""
+        await super().on_start()
+        self._ensure_consumer()._fetcher._records = Arrivals()  # noqa: SLF001 - no seam
 
     async def on_stop(self) -> None:
         """Leave the group."""

@@ -15,7 +15,6 @@ from time import perf_counter
 from uuid import uuid4
 
 import numpy as np
-from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
@@ -34,6 +33,7 @@ from stream.outbox import SampleOutbox
 from stream.ports import Position, Teller
 from stream.publisher import told
 from stream.quiet import IDLE_SECONDS, QuietCustomers
+from stream.records import Record
 from stream.rounds import Rounds
 from stream.steps import Scored, StepMaker, Taking
 from stream.store import LaneFencedError, LaneState, Outcome, Reached, Step, Store
@@ -243,9 +243,9 @@ class Lane:
             await self._sample.flush()
         await self._sample.drain()
 
-    async def _next_records(self) -> list[ConsumerRecord]:
+    async def _next_records(self) -> list[Record]:
         """The records that come next, of all batches that are waiting."""
-        records: list[ConsumerRecord] = []
+        records: list[Record] = []
         expected = self._offset
         if await self.inbox.arrival(self._quiet.patience()):
             await self._rounds.begin(self)
@@ -283,7 +283,7 @@ class Lane:
                 "records: run `shoal rebuild`"
             )
 
-    async def _take(self, records: Sequence[ConsumerRecord]) -> None:
+    async def _take(self, records: Sequence[Record]) -> None:
         started = perf_counter()
         wall_ms = self._wall_ms()
         batch = read_batch(

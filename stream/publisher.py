@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
-from aiokafka import ConsumerRecord
 from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
@@ -171,7 +170,7 @@ def _raise_final(error: BaseException) -> None:
 
 
 def _headers(rejection: Rejection) -> dict[str, bytes]:
-    record: ConsumerRecord = rejection.record
+    record = rejection.record
     return {
         "reason": rejection.reason.value.encode(),
         "detail": rejection.detail.encode("utf-8", "replace"),

@@ -69,7 +69,7 @@ class QuietCustomers:
         self._editions = editions
         self._customers_per_second = customers_per_second
         self._sweep_every_seconds = sweep_every_seconds
-        self._scanned_for: Editions = ()
+        self._scanned_for: Sequence[tuple[int, int]] = ()
         self._cursor = 0
         self._next_look = 0.0
         self._next_sweep = 0.0
@@ -103,9 +103,10 @@ class QuietCustomers:
 
     async def _follow(self, editions: Editions) -> None:
         """Score some customers by newer models, and show their segments as they are called now."""
-        if self._scanned_for != editions:
+        in_force = [(edition.version, edition.digest) for edition in editions]
+        if self._scanned_for != in_force:
             # Whom the scan has passed was scored, or shown, by what was in force before.
-            self._scanned_for, self._cursor = editions, 0
+            self._scanned_for, self._cursor = in_force, 0
         cursor, found = await self._store.scan(self._lane.partition, self._cursor, SLICE)
         customers = list(dict.fromkeys(found))
         rows = await self._lane.load(customers)

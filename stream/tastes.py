@@ -5,16 +5,21 @@ Tastes are for people to read. What a crash takes from them, or tells twice, is 
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
+import numpy as np
+
+from models.calendar import hours_of
 from models.columns import Ints
 from models.tastes import KINDS, Kind, Preference, Tastes, preferences, weight
 from stream.cluster import RedisClient
+from stream.events import ParsedEvent
 from stream.names import Keys
 
 FLUSH_SECONDS = 15.0
+COUNTED_AT_ONCE = 2_000
 MAX_WAITING = 20_000
 MAX_KEPT = 5_000
 MAX_VALUE = 100
@@ -27,13 +32,20 @@ class TasteCollector:
     ----------
     segmentations
         Names, in the order of what profiles keep for each.
+    timezone
+        Whose hours of the day are counted.
     """
 
-    def __init__(self, redis: RedisClient, keys: Keys, segmentations: Sequence[str]) -> None:
+    def __init__(
+        self, redis: RedisClient, keys: Keys, segmentations: Sequence[str], timezone: str
+    ) -> None:
         # redis-py cannot tell its types that nothing is decoded here.
         self._redis: Any = redis
         self._keys = keys
         self._segmentations = segmentations
+        self._timezone = timezone
+        self._segments: list[Ints] = []
+        self._events: list[ParsedEvent] = []
         self._counts: dict[tuple[str, Kind], Counter[tuple[int, str]]] = {}
         self._now_ms = 0
         self._flushed_at = monotonic()
@@ -41,57 +53,63 @@ class TasteCollector:
     @property
     def is_due(self) -> bool:
         """Whether it is time to flush."""
-        waiting = sum(map(len, self._counts.values()))
+        waiting = len(self._events) + sum(map(len, self._counts.values()))
         return bool(waiting) and (
             waiting >= MAX_WAITING or monotonic() - self._flushed_at >= FLUSH_SECONDS
         )
 
-    def add(
-        self,
-        segments: Ints,
-        *,
-        category_event: Ints,
-        categories: Sequence[str],
-        channels: Sequence[str | None],
-        hours: Ints,
-        now_ms: int,
-    ) -> None:
-        """Count the events of a batch.
+    def add(self, segments: Ints, events: Sequence[ParsedEvent], now_ms: int) -> None:
+        """Take events to be counted.
 
         Parameters
         ----------
         segments
             Shape (n_events, n_segmentations), the segment of each event's customer, 0 for none.
-        category_event, categories
-            Shape (n_categories,), the index of an event and the name of a category of its.
-        channels
-            Of each event, None where it has none.
-        hours
-            Shape (n_events,), local hour of the day of each event.
         now_ms
             Event time; of all batches until the next flush the latest counts.
         """
         self._now_ms = max(self._now_ms, now_ms)
-        at_channel = [i for i, channel in enumerate(channels) if channel]
-        values: dict[Kind, tuple[Any, list[str]]] = {
-            "categories": (category_event, [name[:MAX_VALUE] for name in categories]),
-            "channels": (at_channel, [str(channels[i])[:MAX_VALUE] for i in at_channel]),
-            "hours": (slice(None), list(map(str, hours.tolist()))),
+        self._segments.append(segments)
+        self._events += events
+        if len(self._events) >= COUNTED_AT_ONCE:
+            self._count()
+
+    def _count(self) -> None:
+        events, self._events = self._events, []
+        segments, self._segments = np.concatenate(self._segments), []
+        categories = [event.categories for event in events]
+        times_ms = np.array([event.time_ms for event in events], dtype=np.int64)
+        each = np.arange(len(events))
+        told: dict[Kind, tuple[Ints, list[str]]] = {
+            "categories": (
+                each.repeat(list(map(len, categories))),
+                [name[:MAX_VALUE] for names in categories for name in names],
+            ),
+            "channels": (
+                np.flatnonzero([bool(event.channel) for event in events]),
+                [event.channel[:MAX_VALUE] for event in events if event.channel],
+            ),
+            "hours": (each, list(map(str, hours_of(times_ms, self._timezone).tolist()))),
         }
-        for segmentation, numbers in zip(self._segmentations, segments.T, strict=True):
-            for kind, (events, names) in values.items():
-                if names:
-                    counts = self._counts.setdefault((segmentation, kind), Counter())
-                    counts.update(zip(numbers[events].tolist(), names, strict=True))
+        for kind, (at, values) in told.items():
+            index = {value: number for number, value in enumerate(dict.fromkeys(values))}
+            codes = np.fromiter(map(index.__getitem__, values), np.int64, len(values))
+            named = list(index)
+            for segmentation, numbers in zip(self._segmentations, segments.T, strict=True):
+                counts = self._counts.setdefault((segmentation, kind), Counter())
+                for number, code, count in _counted(numbers[at], codes):
+                    counts[number, named[code]] += count
 
     async def flush(self) -> None:
-        """Add what was counted to Redis, and keep the largest counts there.
+        """Add all counts to Redis, and keep the largest counts there.
 
         Raises
         ------
         RedisError
             Redis does not answer; what was counted is lost.
         """
+        if self._events:
+            self._count()
         counts, self._counts = self._counts, {}
         self._flushed_at = monotonic()
         each = weight(self._now_ms)
@@ -106,6 +124,17 @@ class TasteCollector:
                 pipe.zincrby(key, count * each, f"{number}:{value}")
             pipe.zremrangebyrank(key, 0, -MAX_KEPT - 1)
             await pipe.execute()
+
+
+def _counted(first: Ints, second: Ints) -> Iterable[tuple[int, int, int]]:
+    """Pairs of numbers and how often each is there; shapes (n,), `second` from 0 on.
+
+    >>> sorted(_counted(np.array([7, 7, 9]), np.array([0, 0, 0])))
+    [(7, 0, 2), (9, 0, 1)]
+    """
+    width = int(second.max(initial=0)) + 1
+    pairs, counts = np.unique(first.astype(np.int64) * width + second, return_counts=True)
+    return zip(*(part.tolist() for part in (*np.divmod(pairs, width), counts)), strict=True)
 
 
 async def load_tastes(redis: RedisClient, keys: Keys, segmentation: str, now_ms: int) -> Tastes:

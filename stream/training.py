@@ -146,7 +146,8 @@ class Training:
 
     async def _learn(self, lines: Lines, batch: RecordBatch) -> None:
         latest: dict[CustomerId, bytes | None] = {
-            CustomerId(record.key.decode()): record.value or None for record in batch.records
+            CustomerId((record.key or b"").decode()): record.value or None
+            for record in batch.records
         }
         gone = [name for name, blob in latest.items() if blob is None]
         known = {name: blob for name, blob in latest.items() if blob is not None}

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import faust
-from aiokafka import ConsumerRecord
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, ConsumerMessage, Message
@@ -26,6 +25,7 @@ from faust.types.transports import ConsumerT, ProducerT, TransportT
 from models.errors import ShoalError
 from stream import producing
 from stream.fetching import LONGEST_SPACING_SECONDS, ConsumerInLoop, Fetched
+from stream.records import Record
 from stream.together import cancelled
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class RecordBatch:
     """
 
     partition: int
-    records: list[ConsumerRecord]
+    records: list[Record]
     seeks: int
     read_from: int
 
@@ -132,7 +132,7 @@ class BatchingConsumer(driver.Consumer):
             tp.partition,
             last.offset,
             last.timestamp / 1000.0,
-            last.timestamp_type,
+            0,
             [],
             None,
             cast("Any", batches),

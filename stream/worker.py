@@ -6,12 +6,10 @@ from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from time import time
 from typing import Any, get_args
 
-import numpy as np
 from faust.types import TP
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from models.calendar import hours_of
 from stream import metrics
 from stream.catalogue import Catalogue
 from stream.changes import Reason
@@ -203,22 +201,9 @@ class Worker:
         return scored
 
     def _taste(self, takings: Sequence[Taking], scored: Sequence[Scored]) -> None:
-        events = [event for taking in takings for event in taking.batch.events]
-        categories = [(at, name) for at, event in enumerate(events) for name in event.categories]
-        times_ms = np.array([event.time_ms for event in events], dtype=np.int64)
-        self._tastes.add(
-            np.concatenate(
-                [
-                    made.rows["segment"][taking.batch.customer]
-                    for taking, made in zip(takings, scored, strict=True)
-                ]
-            ),
-            category_event=np.array([at for at, _ in categories], dtype=np.int64),
-            categories=[name for _, name in categories],
-            channels=[event.channel for event in events],
-            hours=hours_of(times_ms, self._maker.schema.timezone),
-            now_ms=max(taking.now_ms for taking in takings),
-        )
+        for taking, made in zip(takings, scored, strict=True):
+            segments = made.rows["segment"][taking.batch.customer]
+            self._tastes.add(segments, taking.batch.events, taking.now_ms)
 
     async def commit_offsets(self) -> None:
         """Timer: tell Kafka how far the lanes are, for lag and tools."""

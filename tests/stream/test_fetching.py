@@ -6,10 +6,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchError, FetchResult, PartitionRecords
 from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 
 from stream import fetching
-from stream.fetching import ConsumerInLoop, paced
+from stream.fetching import Arrivals, ConsumerInLoop, paced
+from stream.records import FetchedRecord
 
 
 class Clock:
@@ -69,6 +74,47 @@ async def test_nothing_but_fetches_is_held_back(monkeypatch: pytest.MonkeyPatch)
     await send(1, FetchRequest(20, 1, 1, 0, []))
     await send(1, SimpleNamespace())
     assert clock.seconds == 100.0
+
+
+TP = TopicPartition("shoal.events", 3)
+
+
+def arrived() -> FetchResult:
+    """What a fetch has brought: three records, one without key and value."""
+    batch = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=0,
+        is_transactional=0,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=10_000,
+    )
+    for offset, said in enumerate([(b"ann", b"{}"), (None, None), (b"bob", b"[]")]):
+        batch.append(offset, 1_700_000_000_000 + offset, *said, headers=[("h", b"x")])
+    records = PartitionRecords(
+        *(TP, MemoryRecords(bytes(batch.build())), [], 0, None, None, True, READ_UNCOMMITTED)
+    )
+    return FetchResult(TP, assignment=None, partition_records=records, backoff=0)
+
+
+def test_what_arrives_is_read_as_aiokafka_reads_it() -> None:
+    arrivals = Arrivals()
+    arrivals[TP] = arrived()
+    read, theirs = (list(result._partition_records) for result in (arrivals[TP], arrived()))
+    assert {type(record) for record in read} == {FetchedRecord}
+    assert {type(record) for record in theirs} == {ConsumerRecord}
+    fields = FetchedRecord.__struct_fields__
+    assert [[getattr(record, name) for name in fields] for record in read] == [
+        [getattr(record, name) for name in fields] for record in theirs
+    ]
+    assert len(read) == 3
+
+
+def test_an_error_that_arrives_is_passed_on() -> None:
+    arrivals, error = Arrivals(), FetchError(error=OSError("gone"), backoff=0)
+    arrivals[TP] = error
+    assert arrivals[TP] is error
 
 
 class Unstarted(ConsumerInLoop):
