@@ -143,6 +143,13 @@ class BatchingConsumer(driver.Consumer):
             generation_id=self.app.consumer_generation_id,
         )
 
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: a full queue holds the next fetch back by itself.
+
+        Faust would leave the partition out of the fetches to come. Those ask for what others have,
+        and wait a second where they have nothing, whoever has room meanwhile.
+        """
+
     async def perform_seek(self) -> None:
         """Nothing: each lane seeks to its own offset when it is claimed."""
 

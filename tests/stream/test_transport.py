@@ -34,12 +34,15 @@ class FetchOnce(BatchingConsumer):
     def __init__(self, fetched: dict[TopicPartition, Fetched]) -> None:
         self._seeks = defaultdict(int)
         self._sought = {}
+        self._active_partitions = {EVENTS}
+        self._buffered_partitions = set[TP]()
         self.fetched = fetched
         self.during: Any = None
         self.positions: list[tuple[TP, int]] = []
         self.flow_active = True
         self.app: Any = SimpleNamespace(
             consumer_generation_id=1,
+            in_recovery=False,
             monitor=SimpleNamespace(track_tp_end_offset=lambda *_: None),
         )
 
@@ -70,6 +73,14 @@ def fetched(*offsets: int) -> dict[TopicPartition, Fetched]:
 async def messages(consumer: FetchOnce) -> list[RecordBatch]:
     handed: list[Any] = [message async for _, message in consumer.getmany(1.0)]
     return [batch for message in handed for batch in message.value]
+
+
+def test_no_partition_is_left_out_of_fetches_while_others_have_room() -> None:
+    consumer = FetchOnce({})
+    consumer.on_buffer_full(EVENTS)
+    assert consumer._get_active_partitions() == {EVENTS}
+    consumer.on_buffer_drop(EVENTS)
+    assert consumer._get_active_partitions() == {EVENTS}
 
 
 async def test_a_fetch_becomes_one_message_with_a_batch_per_partition() -> None:
