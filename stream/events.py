@@ -11,7 +11,7 @@ from stream.checked import InvalidEvent, Reason, checked
 from stream.context import channel_of, traits_of
 from stream.contract import MAX_BYTES, MAX_ID, MAX_PARTS, Event
 from stream.event_types import KNOWN_TYPES, RESERVED_TYPES, type_name
-from stream.lines import Lines, is_blank, is_reduced, sum_up
+from stream.lines import Lines, is_reduced, sum_up
 from stream.money import Money
 from stream.wire import WireEvent, WireProperties, as_decoded, decoded
 
@@ -162,15 +162,14 @@ def _corrected_ms(time_ms: int, sent_at: str | float, received_ms: int) -> int:
 def _epoch_ms(given: str | float, field: str) -> int:
     try:
         if type(given) is str and given[4:5] == "-":
-            milliseconds = _moment(given).timestamp() * 1000
+            time_ms = round(_moment(given).timestamp() * 1000)
         else:
             number = float(given)
-            milliseconds = number if number >= MILLISECONDS_FROM else number * 1000
+            if not isfinite(number):
+                raise InvalidEvent(Reason.NOT_FINITE, f"{field}: not a finite number")
+            time_ms = round(number if number >= MILLISECONDS_FROM else number * 1000)
     except ValueError:
         raise InvalidEvent(Reason.INVALID_TIMESTAMP, f"{field}: not RFC 3339") from None
-    if not isfinite(milliseconds):
-        raise InvalidEvent(Reason.NOT_FINITE, f"{field}: not a finite number")
-    time_ms = round(milliseconds)
     if not 0 < time_ms <= LAST_MS:
         raise InvalidEvent(Reason.INVALID_TIMESTAMP, f"{field}: not between 1970 and 9999")
     return time_ms
@@ -218,7 +217,8 @@ def _out_of_bounds(value: float, quantity: float) -> InvalidEvent:
 
 def _categories(own: str | int | None, lines: Lines | None) -> tuple[str, ...]:
     if lines is None:
-        return () if own is None or is_blank(own) else (str(own).strip(),)
+        name = "" if own is None else str(own).strip()
+        return (name,) if name else ()
     named = lines.categories if own is None else [own, *lines.categories]
     once = dict.fromkeys([str(name).strip() for name in dict.fromkeys(named)])
     once.pop("", None)

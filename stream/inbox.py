@@ -49,6 +49,10 @@ class Inbox:
         if self._held >= self._limit:
             self._has_room.clear()
 
+    def __len__(self) -> int:
+        """How many records are here."""
+        return self._held
+
     async def arrival(self, seconds: float) -> bool:
         """Return when a batch is here, or False when none comes in time."""
         try:

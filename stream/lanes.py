@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE_SECONDS = 2.0
 LAYOUT_SECONDS = 2.0
 CATCHING_UP_MS = 60_000
+# A step as large as this costs so much by its events that company would save nothing.
+ENOUGH_FOR_ONE = 256
 
 for _outcome in set(Outcome) - {Outcome.APPLIED}:
     metrics.STEPS_REFUSED.labels(cause=_outcome.value)
@@ -247,7 +249,7 @@ class Lane:
         """The records that come next, of all batches that are waiting."""
         records: list[Record] = []
         expected = self._offset
-        if await self.inbox.arrival(self._quiet.patience()):
+        if await self.inbox.arrival(self._quiet.patience()) and len(self.inbox) < ENOUGH_FOR_ONE:
             await self._rounds.begin(self)
         for batch in self.inbox.take():
             if batch.seeks != self._seeks:

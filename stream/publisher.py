@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
@@ -184,6 +185,6 @@ def _headers(rejection: Rejection) -> dict[str, bytes]:
 
 def told(changes: Sequence[Change]) -> None:
     """Count changes by reason."""
-    for change in changes:
-        data = change.data
-        metrics.SEGMENT_CHANGES.labels(segmentation=data.segmentation, reason=data.reason).inc()
+    kinds = Counter((change.data.segmentation, change.data.reason) for change in changes)
+    for (segmentation, reason), count in kinds.items():
+        metrics.SEGMENT_CHANGES.labels(segmentation=segmentation, reason=reason).inc(count)

@@ -35,7 +35,12 @@ class Rounds:
         await asyncio.sleep(0)
 
     async def meet(self, who: Hashable) -> None:
-        """Return, in one turn of the event loop, when all who are at work have come this far."""
+        """Return, in one turn of the event loop, when all who are at work have come this far.
+
+        Who has not begun with others waits for nobody.
+        """
+        if who not in self._at_work:
+            return
         self._coming.discard(who)
         if self._coming:
             await self._pulse(self._meeting)

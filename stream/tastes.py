@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from models.calendar import hours_of
+from models.calendar import DAY_HOURS, hours_of
 from models.columns import Ints
 from models.tastes import KINDS, Kind, Preference, Tastes, preferences, weight
 from stream.cluster import RedisClient
@@ -23,6 +23,7 @@ COUNTED_AT_ONCE = 2_000
 MAX_WAITING = 20_000
 MAX_KEPT = 5_000
 MAX_VALUE = 100
+HOURS = tuple(map(str, range(DAY_HOURS)))
 
 
 class TasteCollector:
@@ -80,25 +81,20 @@ class TasteCollector:
         categories = [event.categories for event in events]
         times_ms = np.array([event.time_ms for event in events], dtype=np.int64)
         each = np.arange(len(events))
-        told: dict[Kind, tuple[Ints, list[str]]] = {
+        told: dict[Kind, tuple[Ints, Ints, Sequence[str]]] = {
             "categories": (
                 each.repeat(list(map(len, categories))),
-                [name[:MAX_VALUE] for names in categories for name in names],
+                *_coded([name for names in categories for name in names]),
             ),
-            "channels": (
-                np.flatnonzero([bool(event.channel) for event in events]),
-                [event.channel[:MAX_VALUE] for event in events if event.channel],
-            ),
-            "hours": (each, list(map(str, hours_of(times_ms, self._timezone).tolist()))),
+            "channels": (each, *_coded([event.channel or "" for event in events])),
+            "hours": (each, hours_of(times_ms, self._timezone), HOURS),
         }
-        for kind, (at, values) in told.items():
-            index = {value: number for number, value in enumerate(dict.fromkeys(values))}
-            codes = np.fromiter(map(index.__getitem__, values), np.int64, len(values))
-            named = list(index)
+        for kind, (at, codes, values) in told.items():
             for segmentation, numbers in zip(self._segmentations, segments.T, strict=True):
                 counts = self._counts.setdefault((segmentation, kind), Counter())
                 for number, code, count in _counted(numbers[at], codes):
-                    counts[number, named[code]] += count
+                    if value := values[code][:MAX_VALUE]:
+                        counts[number, value] += count
 
     async def flush(self) -> None:
         """Add all counts to Redis, and keep the largest counts there.
@@ -124,6 +120,17 @@ class TasteCollector:
                 pipe.zincrby(key, count * each, f"{number}:{value}")
             pipe.zremrangebyrank(key, 0, -MAX_KEPT - 1)
             await pipe.execute()
+
+
+def _coded(values: Sequence[str]) -> tuple[Ints, list[str]]:
+    """Each value as its index among the different ones, and these.
+
+    >>> _coded(["tea", "cups", "tea"])
+    (array([0, 1, 0]), ['tea', 'cups'])
+    """
+    index: dict[str, int] = {}
+    codes = [index.setdefault(value, len(index)) for value in values]
+    return np.array(codes, dtype=np.int64), list(index)
 
 
 def _counted(first: Ints, second: Ints) -> Iterable[tuple[int, int, int]]:

@@ -115,3 +115,9 @@ def test_whatever_each_takes_all_come_to_their_end(paces: list[list[int]]) -> No
         await asyncio.gather(*(work(rounds, pauses) for pauses in paces))
 
     asyncio.run(asyncio.wait_for(all_of_them(), 10))
+
+
+async def test_who_has_not_begun_with_others_waits_for_nobody() -> None:
+    rounds = Rounds(FOREVER)
+    await rounds.begin("a")
+    await asyncio.wait_for(rounds.meet("b"), 1)
