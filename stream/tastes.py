@@ -69,6 +69,8 @@ class TasteCollector:
         now_ms
             Event time; of all batches until the next flush the latest counts.
         """
+        if not events:
+            return
         self._now_ms = max(self._now_ms, now_ms)
         self._segments.append(segments)
         self._events += events

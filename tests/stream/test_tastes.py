@@ -150,6 +150,13 @@ async def test_it_is_due_when_much_waits_or_time_has_passed(
     assert not collector.is_due
 
 
+async def test_a_batch_without_events_leaves_nothing(redis: Redis, keys: Keys) -> None:
+    collector = TasteCollector(redis, keys, SEGMENTS, "UTC")
+    collector.add(np.empty((0, 2), dtype=np.uint32), [], NOW_MS)
+    assert not collector._segments
+    await collector.flush()
+
+
 async def test_what_cannot_be_flushed_is_not_flushed_twice(redis: Redis, keys: Keys) -> None:
     collector = TasteCollector(redis, keys, ["default"], "UTC")
     await redis.set(keys.tastes("default", "hours"), "no sorted set")
