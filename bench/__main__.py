@@ -41,7 +41,7 @@ def run(part: Part, folder: Path) -> bool:
     """Measure a part in a process of its own, and keep its JSON; whether it could be measured."""
     err.rule(part)
     command = [sys.executable, "-m", f"bench.{part}", "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)  # noqa: S603 - our own
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)  # noqa: S603 - made of the names of our own modules
     if done.returncode:
         err.print(f"error: no figures of {part}: see above", style="red")
         return False

@@ -44,7 +44,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         The file cannot be read, is no YAML, or holds something else.
     """
     try:
-        content: Any = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)  # noqa: S506 - a SafeLoader
+        content: Any = yaml.load(path.read_text(encoding="utf-8"), _OnceLoader)  # noqa: S506 - a kind of SafeLoader
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise SettingsError(f"{path} is not readable YAML: {_reason(error)}") from None
     if content is None:

@@ -50,7 +50,7 @@ def check_redis_url(url: str) -> None:
     if not url.startswith(SCHEMES):
         raise ValueError("expected redis://host:port/db, rediss:// or unix://")
     try:
-        urlsplit(url).port  # noqa: B018 - reading it is the check
+        _ = urlsplit(url).port
     except ValueError:
         # Its own message would show the password.
         raise ValueError(

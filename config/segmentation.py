@@ -18,6 +18,7 @@ from models.training import TrainingConfig
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 SegmentationName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 DEFAULT = "default"
+MOST_SEGMENTS = 100
 
 
 class ModelConfig(Strict):
@@ -25,8 +26,8 @@ class ModelConfig(Strict):
 
     algorithm: Literal["online_kmeans", "river_kmeans", "river_streamkmeans"] = "online_kmeans"
     k: int | Literal["auto"] = 6
-    k_min: int = Field(3, ge=2, le=100)
-    k_max: int = Field(12, ge=2, le=100)
+    k_min: int = Field(3, ge=2, le=MOST_SEGMENTS)
+    k_max: int = Field(12, ge=2, le=MOST_SEGMENTS)
     margin: float = Field(0.1, ge=0, lt=1)
     min_customers: int = Field(200, ge=1)
     sample_customers: int = Field(20_000, ge=100)
@@ -37,9 +38,9 @@ class ModelConfig(Strict):
     @field_validator("k", mode="before")
     @classmethod
     def _is_a_number_or_auto(cls, given: Any) -> Any:
-        if given == "auto" or (isinstance(given, int) and 1 <= given <= 100):  # noqa: PLR2004 - as many as are told apart
+        if given == "auto" or (isinstance(given, int) and 1 <= given <= MOST_SEGMENTS):
             return given
-        raise ValueError(f"{given!r} is neither a number from 1 to 100 nor auto")
+        raise ValueError(f"{given!r} is neither a number from 1 to {MOST_SEGMENTS} nor auto")
 
     @model_validator(mode="after")
     def _from_few_to_many(self) -> Self:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from quixstreams import Application, State  # type: ignore[import-not-found]  # not in ours
-from quixstreams.sinks import BatchingSink, SinkBatch  # type: ignore[import-not-found]  # the same
+from quixstreams import Application, State
+from quixstreams.sinks import BatchingSink, SinkBatch
 
 from bench.contenders.job import PREFIX, Job, Meter
 from bench.contenders.profile import Model, take
@@ -18,7 +18,7 @@ from bench.contenders.profile import Model, take
 COMMIT_SECONDS = 1.0
 
 
-class SegmentSink(BatchingSink):  # type: ignore[misc]  # without types here
+class SegmentSink(BatchingSink):  # type: ignore[misc]  # it is installed in an environment of its own
     """Writes each customer's segment to Redis at a checkpoint."""
 
     def __init__(self, job: Job, meter: Meter, stop: Callable[[], None]) -> None:
