@@ -26,7 +26,9 @@ LEAST_MS = 30_000
 """How soon to look again at a customer of whom nothing better is known."""
 RUNGS_MS = (DAY_MS, DAY_MS // 12, DAY_MS // 144)
 TOLERANCE_MS = 1_000
-_SECTIONS = 8
+SHORTEST_SEARCH_MS = RUNGS_MS[-1]
+"""What is left to search is at least so long; a shorter rest is searched at once."""
+_SECTIONS = 4
 # A dozen find any moment of a century; who needs more creeps along the boundary of a segment.
 _ROUNDS = 64
 # By so little beyond the margin nobody leaves: rounding must not look like a move to come.
@@ -71,7 +73,14 @@ def safe_until(
     return np.minimum(safe, until_ms)
 
 
-def next_change(editions: Editions, rows: Rows, now_ms: int | Ints, until_ms: int | Ints) -> Ints:
+def next_change(
+    editions: Editions,
+    rows: Rows,
+    now_ms: int | Ints,
+    until_ms: int | Ints,
+    *,
+    slack: float = 0.0,
+) -> Ints:
     """The moment when customers change segment, in any segmentation, if no event comes.
 
     Parameters
@@ -80,39 +89,47 @@ def next_change(editions: Editions, rows: Rows, now_ms: int | Ints, until_ms: in
         Shape (n,), profiles as they were scored at `now_ms`.
     now_ms, until_ms
         Epoch milliseconds, one for all or one for each.
+    slack
+        Share of a wait that may be left to search when it is over: an event comes before most
+        changes, and makes the search for the very moment of no use.
 
     Returns
     -------
     Epoch milliseconds, shape (n,): that moment or at most `TOLERANCE_MS` later, `until_ms` when
-    nothing changes before. `LEAST_MS` from now for whoever was not scored by these models.
+    nothing changes before. `LEAST_MS` from now for whoever was not scored by these models. With
+    `slack`, it may be a moment before the change instead, though never sooner than
+    `SHORTEST_SEARCH_MS / slack` from now.
     """
     now, until, ways = _each(now_ms, rows), _each(until_ms, rows), _Ways(editions, rows)
     found = np.where(ways.can_move, np.minimum(now + LEAST_MS, until), until)
     chosen = ways.known
     # Nobody leaves up to here; what follows is cut into sections, finer where one is risky.
     reached, step = now.copy(), np.maximum((until - now) // _SECTIONS + 1, TOLERANCE_MS)
+    starts = ways.points(chosen, now[chosen])
     for _ in range(_ROUNDS):
         if not chosen.size:
             break
-        ends = reached[chosen, None] + step[chosen, None] * np.arange(_SECTIONS + 1)
+        ends = reached[chosen, None] + step[chosen, None] * np.arange(1, _SECTIONS + 1)
         ends = np.minimum(ends, until[chosen, None])
-        points = ways.points(np.repeat(chosen, _SECTIONS + 1), ends.ravel())
+        later = ways.points(np.repeat(chosen, _SECTIONS), ends.ravel())
+        points = [_in_turn(*of_model) for of_model in zip(starts, later, strict=True)]
         risky = ways.may_leave(
-            np.repeat(chosen, _SECTIONS),
-            [_all_but(-1, of_model, ends.shape) for of_model in points],
-            [_all_but(0, of_model, ends.shape) for of_model in points],
-        ).reshape(-1, _SECTIONS)
+            np.repeat(chosen, _SECTIONS), [_flat(p[:, :-1]) for p in points], later
+        ).reshape(ends.shape)
         is_risky = risky.any(axis=1)
         # A section that cannot be cut further is judged by its end.
         is_last = is_risky & (step[chosen] == TOLERANCE_MS)
         passed = np.where(is_risky, risky.argmax(axis=1), _SECTIONS) + is_last
         each = np.arange(chosen.size)
-        reached[chosen] = ends[each, passed]
-        there = [of_model[each * (_SECTIONS + 1) + passed] for of_model in points]
-        has_left = is_last & ways.may_leave(chosen, there, there)
+        starts = [of_model[each, passed] for of_model in points]
+        reached[chosen] = np.column_stack([reached[chosen], ends])[each, passed]
+        is_over = is_last & ways.may_leave(chosen, starts, starts)
+        rest = np.maximum(step[chosen], SHORTEST_SEARCH_MS)
+        is_over |= is_risky & (rest < slack * (reached - now)[chosen])
+        is_over |= reached[chosen] >= until[chosen]
         finer = np.maximum(step[chosen] // _SECTIONS, TOLERANCE_MS)
         step[chosen] = np.where(is_risky, finer, step[chosen] * _SECTIONS)
-        chosen = chosen[~has_left & (reached[chosen] < until[chosen])]
+        chosen, starts = chosen[~is_over], [of_model[~is_over] for of_model in starts]
     # Up to where the way was found safe, for whoever needs more rounds than there are.
     found[ways.known] = np.maximum(reached, now + TOLERANCE_MS)[ways.known]
     return np.minimum(found, until)
@@ -122,10 +139,14 @@ def _each(time_ms: int | Ints, rows: Rows) -> Ints:
     return np.broadcast_to(np.asarray(time_ms, dtype=np.int64), rows.shape)
 
 
-def _all_but(moment: int, points: Floats, shape: tuple[int, ...]) -> Floats:
-    """Points of all customers at all moments but one; `shape` is (n_customers, n_moments)."""
-    kept = np.delete(points.reshape(*shape, points.shape[1]), moment, axis=1)
-    return kept.reshape(-1, points.shape[1])
+def _in_turn(start: Floats, later: Floats) -> Floats:
+    """Points of n customers, then of the same at later moments: (n, 1 + n_moments, n_features)."""
+    return np.concatenate([start[:, None], later.reshape(len(start), -1, start.shape[1])], axis=1)
+
+
+def _flat(points: Floats) -> Floats:
+    """The same points, customer by customer: (n_customers * n_moments, n_features)."""
+    return points.reshape(-1, points.shape[2])
 
 
 class _Ways:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import accumulate, pairwise, starmap
 
 import numpy as np
@@ -29,6 +30,9 @@ from stream.changes import (
     utc,
 )
 from stream.store import Showing, StoredProfile, size_field
+
+SLACK = 0.01
+"""Share of a quiet customer's wait that is left to search when it is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +170,8 @@ class StepMaker:
         vectors = self.schema.vectors(rows, now_ms)
         for edition, moves in self._score(rows, editions, now_ms, vectors):
             changes += self._changes(customers, rows, moves, edition, occasion)
-        # Time is worth the search for the very moment; after a new model everybody is in a hurry.
-        foresee = next_change if reason == "time" else safe_until
+        # Time is worth a search for the moment; after a new model everybody is in a hurry.
+        foresee = partial(next_change, slack=SLACK) if reason == "time" else safe_until
         due_ms = foresee(editions, rows, now_ms, self.end_ms(rows, now_ms))
         profiles = [
             replace(profile, blob=None) if profile.blob == was else profile

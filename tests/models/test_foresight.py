@@ -13,7 +13,14 @@ from models.assignment import assign
 from models.columns import Bools, Ints, Rows
 from models.editions import Edition, Editions
 from models.features import Attribute, Feature, Form, Kind, Selector
-from models.foresight import LEAST_MS, RUNGS_MS, TOLERANCE_MS, next_change, safe_until
+from models.foresight import (
+    LEAST_MS,
+    RUNGS_MS,
+    SHORTEST_SEARCH_MS,
+    TOLERANCE_MS,
+    next_change,
+    safe_until,
+)
 from models.layout import DAY_MS
 from models.profiles import ProfileSchema
 from models.scaling import Scaler
@@ -164,6 +171,7 @@ def shops(days: float) -> st.SearchStrategy[Shop]:
 QUICK_DAYS, SLOW_DAYS = 0.01, 30.0
 QUICK, SLOW = shops(QUICK_DAYS), shops(SLOW_DAYS)
 QUICK_MS = 900_000
+MOST_LOOKS = 20
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -233,6 +241,23 @@ def test_who_is_asked_again_later_names_the_same_moment(shop: Shop, part: float)
     later_ms = NOW_MS + ((found - NOW_MS - TOLERANCE_MS) * part).astype(np.int64)
     again = next_change(editions, rows, np.maximum(later_ms, NOW_MS), until_ms)
     assert (np.abs(again - found) <= TOLERANCE_MS).all()
+
+
+@given(SLOW, st.sampled_from([0.001, 0.01, 0.1]))
+def test_what_slack_leaves_is_found_when_the_wait_is_over(shop: Shop, slack: float) -> None:
+    editions, rows = shop.open()
+    until_ms = NOW_MS + 400 * DAY_MS
+    exact = next_change(editions, rows, NOW_MS, until_ms)
+    now_ms, found = np.full(rows.size, NOW_MS), np.zeros(rows.size, dtype=np.int64)
+    for _ in range(MOST_LOOKS):
+        found = next_change(editions, rows, now_ms, until_ms, slack=slack)
+        assert (found <= exact + TOLERANCE_MS).all()
+        left = found < exact - TOLERANCE_MS
+        assert ((found - now_ms)[left] >= SHORTEST_SEARCH_MS / slack).all()
+        if not left.any():
+            break
+        now_ms = np.where(left, found, now_ms)
+    assert (np.abs(found - exact) <= TOLERANCE_MS).all()
 
 
 @given(SLOW, st.permutations(range(CUSTOMERS)))
