@@ -110,7 +110,7 @@ def parse(
         worth,
         quantity,
         _is_discounted(given, lines),
-        () if given.category is None and lines is None else _categories(given.category, lines),
+        _categories(given.category, lines),
         given.currency if amount is None else None,
         None if given.channel is None and context is None else channel_of(given.channel, context),
         event.traits if context is None else traits_of(event.traits, context),
@@ -217,7 +217,9 @@ def _out_of_bounds(value: float, quantity: float) -> InvalidEvent:
 
 def _categories(own: str | int | None, lines: Lines | None) -> tuple[str, ...]:
     if lines is None:
-        name = "" if own is None else str(own).strip()
+        if own is None:
+            return ()
+        name = own.strip() if type(own) is str else str(own)
         return (name,) if name else ()
     named = lines.categories if own is None else [own, *lines.categories]
     once = dict.fromkeys([str(name).strip() for name in dict.fromkeys(named)])

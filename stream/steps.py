@@ -1,11 +1,12 @@
 """What one step does to customers: their new profiles, their changes, the counts that follow."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate, pairwise, starmap
 
 import numpy as np
+from msgspec import structs
 
 from models.accumulators import update
 from models.columns import Floats, Ints, Rows, pick, whole
@@ -174,7 +175,7 @@ class StepMaker:
         foresee = partial(next_change, slack=SLACK) if reason == "time" else safe_until
         due_ms = foresee(editions, rows, now_ms, self.end_ms(rows, now_ms))
         profiles = [
-            replace(profile, blob=None) if profile.blob == was else profile
+            structs.replace(profile, blob=None) if profile.blob == was else profile
             for profile, was in zip(
                 self._stored(customers, rows, due_ms), self.schema.encode(before), strict=True
             )

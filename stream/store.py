@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from models.errors import ShoalError
 from models.identifiers import CustomerId, SegmentId, segment_id
 from models.labels import Label
@@ -71,8 +73,7 @@ class LaneState:
     reached: Mapping[str, Reached]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredProfile:
+class StoredProfile(Struct, frozen=True, gc=False):
     """A profile to write, and when to look at its customer again.
 
     An empty `blob` deletes it, None leaves it as it is; `due_ms` None takes it off the due set.
@@ -104,8 +105,7 @@ class Step:
     ttl_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentRecord:
+class SegmentRecord(Struct, frozen=True, gc=False):
     """What a page reads of a customer; `id` None: the customer is in no segment any more."""
 
     segmentation: str

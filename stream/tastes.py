@@ -83,12 +83,16 @@ class TasteCollector:
         categories = [event.categories for event in events]
         times_ms = np.array([event.time_ms for event in events], dtype=np.int64)
         each = np.arange(len(events))
+        channels = [(at, event.channel) for at, event in enumerate(events) if event.channel]
         told: dict[Kind, tuple[Ints, Ints, Sequence[str]]] = {
             "categories": (
                 each.repeat(list(map(len, categories))),
                 *_coded([name for names in categories for name in names]),
             ),
-            "channels": (each, *_coded([event.channel or "" for event in events])),
+            "channels": (
+                np.array([at for at, _ in channels], dtype=np.int64),
+                *_coded([name for _, name in channels]),
+            ),
             "hours": (each, hours_of(times_ms, self._timezone), HOURS),
         }
         for kind, (at, codes, values) in told.items():

@@ -4,6 +4,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from models.identifiers import CustomerId, hash64
 from stream.store import (
     LaneFencedError,
@@ -141,7 +143,7 @@ class MemoryStore:
         for showing in showings:
             known = self.segments.get((showing.segmentation, showing.customer))
             if known and known.version == showing.version and known.id:
-                self.segments[showing.segmentation, showing.customer] = replace(
+                self.segments[showing.segmentation, showing.customer] = structs.replace(
                     known, label=showing.label
                 )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import structs
 from rich.console import Console
 
 from bench.common import BenchError
@@ -132,7 +133,7 @@ class Crowd:
                         raise BenchError(f"profiles were not written: {outcome}")
                     claims[partition] = epoch, seq + 1
                 pages = [
-                    replace(member.page, customer=name_of(copy, number))
+                    structs.replace(member.page, customer=name_of(copy, number))
                     for number, member in enumerate(members)
                 ]
                 for first in range(0, len(pages), 1_000):
