@@ -52,7 +52,7 @@ class Settings(ServerSettings):
     cache_profiles: int = Field(
         500_000, ge=1_000, description="Profiles that one worker keeps in memory"
     )
-    batch_events: int = Field(1_000, ge=1, le=10_000, description="Most events in one step")
+    batch_events: int = Field(2_000, ge=1, le=10_000, description="Most events in one step")
     sweep_customers_per_second: int = Field(
         5_000, ge=1, description="Most quiet customers that a worker looks at again in a second"
     )

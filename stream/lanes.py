@@ -24,11 +24,12 @@ from models.editions import Edition, Editions
 from models.identifiers import CustomerId
 from models.profiles import UnknownProfileError
 from stream import metrics
-from stream.batches import read_batch
+from stream.ahead import ReadAhead
+from stream.batches import EventBatch, read_batch
 from stream.cache import ProfileCache
 from stream.changes import Change, read_change, segment_record, unpack
-from stream.deployment import StateLostError
 from stream.inbox import Inbox
+from stream.intake import Intake
 from stream.outbox import SampleOutbox
 from stream.ports import Position, Teller
 from stream.publisher import told
@@ -124,7 +125,7 @@ class Lane:
         self._owner = uuid4().hex
         self._epoch: int | None = None
         self._seq = 0
-        self._seeks = -1
+        self._intake = Intake(partition, self.inbox, position)
         self._clock = EventClock()
         self.reached: Mapping[str, Reached] = {}
         self._sample = SampleOutbox(publisher)
@@ -211,9 +212,7 @@ class Lane:
             if state.next_offset is None
             else state.next_offset
         )
-        await self._require_log()
-        self.inbox.open()
-        await self._seek(self._offset)
+        await self._intake.start(self.next_offset)
         log.info("lane %d: epoch %d, offset %d", self.partition, self._epoch, self.next_offset)
 
     async def _tell_again(self, state: LaneState) -> None:
@@ -221,9 +220,6 @@ class Lane:
         changes = [read_change(change) for change in pending]
         await self._tell(changes, pending)
         metrics.CHANGES_REPUBLISHED.inc(len(changes))
-
-    async def _seek(self, offset: int) -> None:
-        self._seeks = await self._position.seek(self.partition, offset)
 
     @property
     def _offset(self) -> int:
@@ -235,10 +231,9 @@ class Lane:
         while not self._stopped.is_set():
             try:
                 records = await self._next_records()
-                for at in range(0, len(records), self._limits.batch_events):
-                    await self._take(records[at : at + self._limits.batch_events])
-                    if self._stopped.is_set():
-                        break
+                parts = ReadAhead(records, self._limits.batch_events, self._read)
+                while parts and not self._stopped.is_set():
+                    await self._take(*parts.take(), parts)
             finally:
                 self._rounds.end(self)
             await self._quiet.look()
@@ -247,57 +242,26 @@ class Lane:
 
     async def _next_records(self) -> list[Record]:
         """The records that come next, of all batches that are waiting."""
-        records: list[Record] = []
-        expected = self._offset
         if await self.inbox.arrival(self._quiet.patience()) and len(self.inbox) < ENOUGH_FOR_ONE:
             await self._rounds.begin(self)
-        for batch in self.inbox.take():
-            if batch.seeks != self._seeks:
-                continue  # read from somewhere else
-            first = batch.records[0].offset
-            if batch.read_from > expected:
-                # Something between has been taken by nobody; the next batches have it.
-                metrics.OFFSET_GAPS.inc()
-                await self._seek(expected)
-                break
-            if first > expected:
-                # The log's own hole: retention, compaction or transactions.
-                metrics.OFFSETS_MISSING.inc(first - expected)
-                log.warning(
-                    "lane %d: the log holds no offsets %d to %d",
-                    *(self.partition, expected, first - 1),
-                )
-            fresh = [record for record in batch.records if record.offset >= expected]
-            if len(fresh) < len(batch.records):
-                await self._require_log()
-                metrics.EVENTS_SKIPPED.inc(len(batch.records) - len(fresh))
-            records += fresh
-            expected = max(expected, batch.records[-1].offset + 1)
-        return records
+        return await self._intake.take(self._offset)
 
-    async def _require_log(self) -> None:
-        """Return if the log still reaches as far as it was counted."""
-        end = await self._position.latest(self.partition)
-        if end < self._offset:
-            raise StateLostError(
-                f"Redis has counted partition {self.partition} of the events up to offset "
-                f"{self._offset}, but it ends at {end}, so the topic was made again or has lost "
-                "records: run `shoal rebuild`"
-            )
-
-    async def _take(self, records: Sequence[Record]) -> None:
+    def _read(self, records: Sequence[Record]) -> EventBatch:
         started = perf_counter()
-        wall_ms = self._wall_ms()
         batch = read_batch(
             records,
             partition=self.partition,
-            now_ms=wall_ms,
+            now_ms=self._wall_ms(),
             known=self.cache,
             reading=self._maker.reading,
         )
+        _observe("decode", started)
+        return batch
+
+    async def _take(self, records: Sequence[Record], batch: EventBatch, parts: ReadAhead) -> None:
+        started = perf_counter()
         metrics.EVENTS_RECEIVED.inc(len(records))
         metrics.BATCH_SIZE.observe(len(records))
-        started = _observe("decode", started)
         if batch.rejected:
             await self._publisher.rejections(batch.rejected)
         rows = await self.load(batch.customers)
@@ -309,12 +273,13 @@ class Lane:
         editions = self._editions()
         scored = await self._score(Taking(self.partition, batch, rows, now_ms))
         _observe("score", started)
-        await self.step(
-            scored,
-            next_offset=records[-1].offset + 1,
-            clock=clock,
-            reached={edition.segmentation.name: self._with_new(edition) for edition in editions},
-        )
+        with parts.meanwhile():
+            await self.step(
+                scored,
+                next_offset=records[-1].offset + 1,
+                clock=clock,
+                reached={e.segmentation.name: self._with_new(e) for e in editions},
+            )
         metrics.EVENTS_PROCESSED.inc(len(batch))
         metrics.EVENTS_DUPLICATE.inc(scored.duplicates)
         for currency in batch.unknown_currencies:

@@ -2,9 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import accumulate
+from math import inf
 from typing import Any, Generic, TypeVar
 
 CANCEL_SECONDS = 1.0
+# Until then those who have their replies go on, and what they ask for next is on its way.
+APART_SECONDS = 0.001
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -21,13 +25,21 @@ class Together(Generic[Request, Reply]):
     handle
         Answers requests in order; a reply that is an exception is raised in its caller. What
         `handle` itself raises is raised in all callers.
+    size, most
+        How large a request is, and how large those of a call are together, unless it is one: the
+        others are handled a moment later.
     """
 
     def __init__(
         self,
         handle: Callable[[Sequence[Request]], Awaitable[Sequence[Reply | Exception]]],
+        *,
+        size: Callable[[Request], int] = lambda _: 1,
+        most: float = inf,
     ) -> None:
         self._handle = handle
+        self._size = size
+        self._most = most
         self._waiting: list[tuple[Request, asyncio.Future[Reply]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -41,7 +53,11 @@ class Together(Generic[Request, Reply]):
         return await future
 
     def _start(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        sizes = accumulate(self._size(request) for request, _ in self._waiting)
+        count = max(sum(size <= self._most for size in sizes), 1)
+        waiting, self._waiting = self._waiting[:count], self._waiting[count:]
+        if self._waiting:
+            asyncio.get_running_loop().call_later(APART_SECONDS, self._start)
         task = asyncio.create_task(self._answer(waiting))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

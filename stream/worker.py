@@ -40,6 +40,8 @@ COMMIT_SECONDS = 1.0
 COMMIT_PATIENCE_SECONDS = 2.0
 MODEL_SECONDS = 0.5
 LIVE_SWEEP_SECONDS = 10.0
+# Of a backlog, half of eight lanes: the others are scored while Redis has the steps of these.
+SCORED_AT_ONCE = 4_000
 
 
 def wall_ms() -> int:
@@ -122,7 +124,9 @@ class Worker:
         self._position = FaustPosition(app, self._topics.events)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._rounds = Rounds()
-        self._score: Together[Taking, Scored] = Together(self._score_all)
+        self._score: Together[Taking, Scored] = Together(
+            self._score_all, size=lambda taking: len(taking.batch), most=SCORED_AT_ONCE
+        )
         self._is_assigned = False
         for segmentation in maker.segmentations:
             for reason in get_args(Reason):

@@ -22,6 +22,26 @@ async def test_what_is_asked_at_once_is_handled_at_once() -> None:
     assert calls == [[0, 1, 2, 3, 4], [7]]
 
 
+async def test_who_is_too_much_for_a_call_is_in_the_next_once_the_first_have_gone_on() -> None:
+    calls: list[list[int]] = []
+    went_on: list[list[int]] = []
+
+    async def handle(requests: Sequence[int]) -> list[int]:
+        went_on.append(list(replied))
+        calls.append(list(requests))
+        return list(requests)
+
+    replied: list[int] = []
+    ask = Together(handle, size=abs, most=10)
+
+    async def use(request: int) -> None:
+        replied.append(await ask(request))
+
+    await asyncio.gather(*(use(n) for n in (3, 7, 1, 40, 2)))
+    assert calls == [[3, 7], [1], [40], [2]]
+    assert went_on == [[], [3, 7], [3, 7, 1], [3, 7, 1, 40]]
+
+
 async def test_an_error_reaches_the_one_it_belongs_to() -> None:
     async def invert(requests: Sequence[int]) -> list[float | Exception]:
         return [1 / request if request else ZeroDivisionError("zero") for request in requests]
