@@ -222,6 +222,11 @@ class Lane:
         metrics.CHANGES_REPUBLISHED.inc(len(changes))
 
     @property
+    def is_busy(self) -> bool:
+        """Whether so many events wait that none can be soon in Redis."""
+        return len(self.inbox) >= ENOUGH_FOR_ONE
+
+    @property
     def _offset(self) -> int:
         assert self.next_offset is not None  # noqa: S101 - set by the claim before any step
         return self.next_offset

@@ -313,6 +313,7 @@ def virtual_time() -> Iterator[None]:
     with ExitStack() as patches:
         patches.enter_context(patch.object(quiet, "monotonic", loop_time))
         patches.enter_context(patch.object(outbox, "monotonic", loop_time))
-        patches.enter_context(patch.object(quiet, "SLICE", SLICE))
+        for name in ("MANY", "FEW"):
+            patches.enter_context(patch.object(quiet, name, SLICE))
         patches.enter_context(patch.object(lanes.log, "disabled", new=True))
         yield
