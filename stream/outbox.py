@@ -8,7 +8,7 @@ from models.identifiers import CustomerId
 from stream.ports import Teller
 from stream.together import cancelled
 
-FLUSH_SECONDS = 2.0
+FLUSH_SECONDS = 1.0
 FLUSH_PROFILES = 2_000
 MOST_UNSENT_PROFILES = 20_000
 
@@ -30,7 +30,7 @@ class SampleOutbox:
         self._unsent.update(profiles)
 
     async def flush(self) -> None:
-        """Begin to send, every other second; waits only when Kafka has been away for too long."""
+        """Begin to send, once a second; waits only when Kafka has been away for too long."""
         if self._sending is not None:
             if not self._sending.done() and len(self._unsent) < MOST_UNSENT_PROFILES:
                 return

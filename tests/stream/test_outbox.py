@@ -35,7 +35,7 @@ async def test_a_slow_kafka_holds_up_no_step() -> None:
     assert kafka.sampled == {ANN: b"2"}
 
 
-async def test_seconds_pass_between_two_flushes_unless_many_wait() -> None:
+async def test_a_second_passes_between_two_flushes_unless_many_wait() -> None:
     kafka = MemoryKafka()
     outbox = SampleOutbox(kafka)
     outbox.add({ANN: b"1"})
