@@ -143,7 +143,7 @@ class AttributeConfig(Strict):
             raise ValueError("with `values` there are no `buckets`")
         if len({value.strip().casefold() for value in self.values}) < len(self.values):
             raise ValueError("values: one is named twice")
-        if self.ordered and len(self.values) < 2:  # noqa: PLR2004 - from the first to the last
+        if self.ordered and len(self.values) <= 1:
             raise ValueError("ordered: name two or more `values`, from low to high")
         return self
 

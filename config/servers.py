@@ -13,6 +13,7 @@ from config.tls import tls_context
 
 CREDENTIALS = ("username", "password")
 TLS_FILES = ("ca_file", "cert_file", "key_file")
+LAST_PORT = 65_535
 
 
 class ServerSettings(BaseSettings):
@@ -58,7 +59,7 @@ class ServerSettings(BaseSettings):
             raise ValueError("host:port without a user: SHOAL_KAFKA_USERNAME is for that")
         for broker in value.split(","):
             host, _, port = broker.strip().rpartition(":")
-            if not host or not port.isdecimal() or not 0 < int(port) < 65_536:  # noqa: PLR2004 - TCP
+            if not host or not port.isdecimal() or not 0 < int(port) <= LAST_PORT:
                 raise ValueError(f"{broker!r} is not host:port")
         return value
 

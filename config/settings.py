@@ -13,7 +13,7 @@ from pydantic_settings import (
 )
 
 from config.files import SettingsError, read_yaml
-from config.servers import ServerSettings
+from config.servers import LAST_PORT, ServerSettings
 
 DEFAULT_SEGMENTATION = Path(__file__).with_name("segmentation.yaml")
 
@@ -58,9 +58,9 @@ class Settings(ServerSettings):
     )
     metrics_host: str = Field("127.0.0.1", description="Address of /metrics, /healthz and /readyz")
     metrics_port: int = Field(
-        8001, ge=0, le=65_535, description="The worker's port; 0 takes a free one"
+        8001, ge=0, le=LAST_PORT, description="The worker's port; 0 takes a free one"
     )
-    trainer_metrics_port: int = Field(8002, ge=0, le=65_535, description="The trainer's port")
+    trainer_metrics_port: int = Field(8002, ge=0, le=LAST_PORT, description="The trainer's port")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info")
 
     @field_validator("segmentation")
@@ -115,7 +115,7 @@ def load_settings(**overrides: object) -> Settings:
     if path and not Path(path).is_file():
         raise SettingsError(f"SHOAL_CONFIG names {path}, which does not exist: correct the path")
     try:
-        return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]  # pydantic checks them
+        return Settings.model_validate({k: v for k, v in overrides.items() if v is not None})
     except ValidationError as error:
         raise SettingsError(describe_validation(error, prefix="SHOAL_")) from None
 

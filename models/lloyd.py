@@ -142,7 +142,7 @@ def split_merge(
     until a move is refused.
     """
     k = len(centroids)
-    if k < 2:  # noqa: PLR2004 - a lone centroid has nowhere to go
+    if k <= 1:
         return centroids
     best = inertia(points, centroids)
     for _ in range(k):
