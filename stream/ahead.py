@@ -48,5 +48,5 @@ class ReadAhead:
             soon.cancel()
 
     def _read_next(self) -> None:
-        if self._parts:
+        if self._parts and self._next is None:
             self._next = self._read(self._parts[0])

@@ -15,8 +15,8 @@ from stream.store import Reached, Store
 TICK_SECONDS = 0.25
 IDLE_SECONDS = 1.0
 SHORTEST_TICK_SECONDS = 0.001
-# Customers looked at in one go. All take 20 ms and more together; few cost twice as much each, and
-# hold events up for a third of that.
+# Customers looked at in one go. Many hold events up for 20 ms and more, few for a third of that,
+# but cost twice as much each.
 MANY, FEW = 500, 100
 # Neighbouring lanes sweep as far apart as any number of them can.
 GOLDEN_RATIO = 0.618

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.ahead import ReadAhead
+from stream.ahead import SENT_SECONDS, ReadAhead
 from stream.batches import EventBatch, read_batch
 from stream.records import FetchedRecord, Record
 from stream.store import Outcome, Step
@@ -63,6 +63,8 @@ async def test_what_is_soon_over_is_no_time_to_read() -> None:
     # The next is read when it is taken, not by a timer that was left behind.
     with parts.meanwhile():
         await until(lambda: len(reader.read) > 1)
+    with parts.meanwhile():
+        await asyncio.sleep(2 * SENT_SECONDS)
     assert reader.read == [[0], [1]]
     assert parts.take()[1].offset == [1]
     assert reader.read == [[0], [1]]
