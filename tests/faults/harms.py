@@ -5,6 +5,9 @@ from pathlib import Path
 from random import Random
 from time import monotonic
 
+from redis.asyncio import Redis
+
+from stream.connections import connect_redis
 from stream.names import Keys
 from tests.faults.scene import SESSION_SECONDS, TRAINER, FaultError, Scene
 
@@ -74,12 +77,10 @@ async def freeze_worker(scene: Scene, random: Random) -> None:
     await asyncio.sleep(2)
 
 
-async def kill_publishing_trainer(scene: Scene, random: Random) -> None:
+async def kill_publishing_trainer(scene: Scene, _: Random) -> None:
     """SIGKILL the trainer while Redis has its publication and has not answered."""
-    for _ in range(20):
-        await _next_model(scene)
-        # The trainer's timer looks every half second; the fourth look publishes again.
-        await asyncio.sleep(random.uniform(1.55, 1.95))
+    for _attempt in range(20):
+        await _trains(scene)
         scene.valkey.freeze()
         try:
             if await _is_publishing(scene):
@@ -107,6 +108,27 @@ async def _next_model(scene: Scene) -> None:
 
 async def _published(scene: Scene) -> int:
     return await scene.observer.catalogue.model_version("default")
+
+
+async def _trains(scene: Scene) -> None:
+    """Wait until the trainer has read all that it needs for the next model."""
+    keys = Keys(scene.settings.namespace)
+    epoch, labels = f"HGETALL {keys.training()}", f"HGETALL {keys.labels()}"
+    before: dict[str, str] = {}
+    redis = connect_redis(scene.settings)
+    assert isinstance(redis, Redis)
+    try:
+        async with asyncio.timeout(60), redis.monitor() as monitor:
+            async for seen in monitor.listen():
+                client, command = seen["client_port"], seen["command"]
+                # Others read labels too, but not right after the epoch.
+                if command == labels and before.get(client) == epoch:
+                    return
+                before[client] = command
+    except TimeoutError:
+        raise FaultError("no model is trained") from None
+    finally:
+        await redis.aclose()
 
 
 async def _is_publishing(scene: Scene, seconds: float = 2.0) -> bool:
