@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from models.calendar import HOUR_MS
 from models.columns import Rows, pick
 from models.editions import Edition, Editions, versions
 from models.identifiers import CustomerId
@@ -15,6 +16,10 @@ from stream.store import Reached, Store
 TICK_SECONDS = 0.25
 IDLE_SECONDS = 1.0
 SHORTEST_TICK_SECONDS = 0.001
+# A busy lane sweeps seldom: the more are due at once the less each costs, and some have an event
+# first. A replay that passes hours in seconds does not wait: changes would be told for days later.
+BUSY_SWEEP_SECONDS = 10.0
+BUSY_SWEEP_MS = 6 * HOUR_MS
 # Customers looked at in one go. Many hold events up for 20 ms and more, few for a third of that,
 # but cost twice as much each.
 MANY, FEW = 500, 100
@@ -57,8 +62,8 @@ class QuietCustomers:
     customers_per_second
         How many are looked at, at most, in the long run.
     sweep_every_seconds
-        Once everyone who was due has been looked at, the next sweep is so much later: customers
-        cost less together than one by one.
+        Once everyone who was due has been looked at, the next sweep is so much later, or
+        `BUSY_SWEEP_SECONDS` in a busy lane: customers cost less together than one by one.
     """
 
     def __init__(
@@ -80,13 +85,14 @@ class QuietCustomers:
         self._scanned_for: Sequence[tuple[int, int]] = ()
         self._cursor = 0
         self._next_look = 0.0
-        self._next_sweep = 0.0
+        self._swept_at = 0.0
+        self._swept_ms = 0
 
     def restart(self) -> None:
         """Begin with the first customer again: another worker may have gone on meanwhile."""
         self._cursor = 0
         part = self._lane.partition * GOLDEN_RATIO % 1
-        self._next_sweep = monotonic() + part * self._sweep_every_seconds
+        self._swept_at = monotonic() - (1 - part) * self._sweep_every_seconds
 
     def patience(self) -> float:
         """Seconds to wait for events before customers without any are looked at."""
@@ -99,7 +105,7 @@ class QuietCustomers:
         editions = self._editions()
         if any(map(self._is_behind, editions)):
             await self._follow(editions)
-        elif monotonic() < self._next_sweep or not await self._sweep():
+        elif not self._is_time_to_sweep() or not await self._sweep():
             self._next_look = monotonic() + IDLE_SECONDS
 
     def _reached(self, edition: Edition) -> Reached:
@@ -142,13 +148,19 @@ class QuietCustomers:
         self._cursor = cursor
         self._spend(len(customers))
 
+    def _is_time_to_sweep(self) -> bool:
+        waited = monotonic() - self._swept_at
+        if not self._lane.is_busy or self._lane.now_ms() >= self._swept_ms + BUSY_SWEEP_MS:
+            return waited >= self._sweep_every_seconds
+        return waited >= max(self._sweep_every_seconds, BUSY_SWEEP_SECONDS)
+
     async def _sweep(self) -> bool:
         """Score some who are due; whether there were any."""
         now_ms = self._lane.now_ms()
         most = self._at_once
         customers = await self._store.due(self._lane.partition, now_ms, most)
         if len(customers) < most:
-            self._next_sweep = monotonic() + self._sweep_every_seconds
+            self._swept_at, self._swept_ms = monotonic(), now_ms
         if not customers:
             return False
         scored = self._maker.again(
