@@ -16,6 +16,7 @@ from models.errors import ShoalError
 from models.profiles import DAY_MS, ProfileSchema
 from stream.batches import Reading
 from stream.catalogue import Catalogue
+from stream.change_maker import ChangeMaker
 from stream.connections import connect_redis, kafka_options
 from stream.deployment import layout
 from stream.health import HealthServer
@@ -133,7 +134,7 @@ def step_maker(settings: Settings, segmentation: SegmentationConfig) -> StepMake
     return StepMaker(
         schema=schema,
         segmentations=segmentation.groupings(schema),
-        source=f"/{settings.namespace}/worker",
+        change_maker=ChangeMaker(f"/{settings.namespace}/worker"),
         reading=Reading(
             money=Money(segmentation.currency, segmentation.rates),
             types=dict(schema.types),

@@ -1,7 +1,7 @@
 """What one step does to customers: their new profiles, their changes, the counts that follow."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, pairwise, starmap
 
@@ -12,24 +12,14 @@ from models.accumulators import update
 from models.columns import Floats, Ints, Rows, pick, whole
 from models.editions import Edition, Editions, sample_threshold
 from models.foresight import next_change, safe_until
-from models.identifiers import CustomerId, segment_id
-from models.labels import Label
+from models.identifiers import CustomerId
 from models.population import in_sample
 from models.profiles import DAY_MS, ProfileSchema
 from models.scoring import Moves, expire, present, regroupings, score, size_changes
 from models.segmentation import Segmentation
 from stream.batches import EventBatch, Reading, columns_of
-from stream.changes import (
-    Change,
-    ChangeData,
-    Reason,
-    SegmentRef,
-    TargetRef,
-    change_bytes,
-    change_id,
-    pack,
-    utc,
-)
+from stream.change_maker import ChangeMaker, Occasion
+from stream.changes import Change, Reason, change_bytes, pack
 from stream.store import Showing, StoredProfile, size_field
 
 SLACK = 0.01
@@ -60,16 +50,6 @@ class Scored:
     is_news: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Occasion:
-    """Why customers were scored; `causes` is the last event of each, by row."""
-
-    partition: int
-    reason: Reason
-    now_ms: int
-    causes: Mapping[int, str] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
 class StepMaker:
     """Makes steps by one configuration.
@@ -78,8 +58,8 @@ class StepMaker:
     ----------
     segmentations
         In the order of what profiles keep for each.
-    source
-        CloudEvents `source` of the changes.
+    change_maker
+        Words what is told of it.
     expire_after_ms
         A customer without an event for this long is forgotten.
     is_live
@@ -88,11 +68,10 @@ class StepMaker:
 
     schema: ProfileSchema
     segmentations: tuple[Segmentation, ...]
-    source: str
+    change_maker: ChangeMaker
     reading: Reading
     expire_after_ms: int
     is_live: bool
-    _shown: dict[tuple[str, int], Label] = field(default_factory=dict)
 
     @property
     def ttl_ms(self) -> int:
@@ -134,8 +113,10 @@ class StepMaker:
                 here = found.within(row, row + count)
                 if here.row.size:
                     causes = dict(zip(batch.customer, batch.event_ids, strict=True))
-                    occasion = _Occasion(taking.partition, "event", taking.now_ms, causes)
-                    changes += self._changes(batch.customers, rows[part], here, edition, occasion)
+                    occasion = Occasion(taking.partition, "event", taking.now_ms, causes)
+                    changes += self.change_maker.make(
+                        batch.customers, rows[part], here, edition, occasion
+                    )
             scored.append(
                 Scored(
                     customers=batch.customers,
@@ -163,14 +144,14 @@ class StepMaker:
         """Score customers that no event speaks of; who was quiet for too long is forgotten."""
         before = whole(rows).copy().view(rows.dtype)
         gone = expire(self.schema, rows, now_ms, self.expire_after_ms)
-        expiry = _Occasion(partition, "expired", now_ms)
-        occasion = _Occasion(partition, reason, now_ms)
+        expiry = Occasion(partition, "expired", now_ms)
+        occasion = Occasion(partition, reason, now_ms)
         changes: list[Change] = []
         for edition, left in zip(editions, gone, strict=True):
-            changes += self._changes(customers, rows, left, edition, expiry)
+            changes += self.change_maker.make(customers, rows, left, edition, expiry)
         vectors = self.schema.vectors(rows, now_ms)
         for edition, moves in self._score(rows, editions, now_ms, vectors):
-            changes += self._changes(customers, rows, moves, edition, occasion)
+            changes += self.change_maker.make(customers, rows, moves, edition, occasion)
         # Time is worth a search for the moment; after a new model everybody is in a hurry.
         foresee = partial(next_change, slack=SLACK) if reason == "time" else safe_until
         due_ms = foresee(editions, rows, now_ms, self.end_ms(rows, now_ms))
@@ -266,89 +247,6 @@ class StepMaker:
                 customers, self.schema.encode(rows), due_ms.tolist(), living, known, strict=True
             )
         ]
-
-    def _changes(
-        self,
-        customers: Sequence[CustomerId],
-        rows: Rows,
-        moves: Moves,
-        edition: Edition,
-        occasion: "_Occasion",
-    ) -> list[Change]:
-        if not moves.row.size:
-            return []
-        segmentation, index = edition.segmentation.name, edition.segmentation.index
-        self._shown.update(
-            ((segmentation, number), label) for number, label in edition.shown.items()
-        )
-        moved, time = pick(rows, moves.row), utc(occasion.now_ms)
-        columns = (
-            moves.row,
-            moved["version"][:, index],
-            moved["since_ms"][:, index],
-            moved["incarnation"],
-            moves.origin,
-            moves.target,
-            moves.runner_up,
-            moves.confidence,
-            moves.margin,
-        )
-        changes = []
-        for (
-            row,
-            version,
-            since_ms,
-            incarnation,
-            origin,
-            target,
-            runner_up,
-            confidence,
-            margin,
-        ) in zip(*(column.tolist() for column in columns), strict=True):
-            customer = customers[row]
-            began = f"{occasion.partition}:{incarnation}"
-            changes.append(
-                Change(
-                    id=change_id(segmentation, customer, began, version),
-                    source=self.source,
-                    subject=customer,
-                    time=time,
-                    data=ChangeData(
-                        segmentation=segmentation,
-                        customer_id=customer,
-                        origin=self._ref(segmentation, origin),
-                        target=self._target(segmentation, target),
-                        reason=occasion.reason,
-                        confidence=confidence,
-                        runner_up=self._ref(segmentation, runner_up),
-                        margin=margin,
-                        since=utc(since_ms),
-                        version=version,
-                        model_version=edition.version,
-                        cause_event_id=occasion.causes.get(row),
-                    ),
-                )
-            )
-        return changes
-
-    def _ref(self, segmentation: str, number: int) -> SegmentRef | None:
-        public = segment_id(number)
-        label = self._shown.get((segmentation, number))
-        return SegmentRef(id=public, name=label.name if label else public) if public else None
-
-    def _target(self, segmentation: str, number: int) -> TargetRef | None:
-        public = segment_id(number)
-        label = self._shown.get((segmentation, number), Label())
-        if public is None:
-            return None
-        return TargetRef(
-            id=public,
-            name=label.name or public,
-            landing_page=label.landing_page,
-            offer=label.offer,
-            message=label.message,
-            tags=label.tags,
-        )
 
 
 def _packed(changes: Sequence[Change]) -> bytes:

@@ -20,6 +20,7 @@ from models.scaling import Scaler
 from models.segmentation import Segmentation
 from models.snapshots import Segment, Snapshot
 from stream.batches import Reading, Rejection, columns_of, read_batch
+from stream.change_maker import ChangeMaker
 from stream.lanes import Lane, LaneLimits
 from stream.money import Money
 from stream.rounds import Rounds
@@ -43,7 +44,7 @@ def maker(*, is_live: bool = False, partition: int = 0) -> StepMaker:
     return StepMaker(
         schema=SCHEMA,
         segmentations=(SEGMENTATION,),
-        source="/test/worker",
+        change_maker=ChangeMaker("/test/worker"),
         reading=Reading(Money("EUR"), dict(SCHEMA.types), lambda _: partition, correct_skew=False),
         expire_after_ms=100 * DAY_MS,
         is_live=is_live,

@@ -14,6 +14,7 @@ from models.scaling import Scaler
 from models.segmentation import Segmentation
 from models.snapshots import Segment, Snapshot
 from stream.batches import Reading, columns_of, read_batch
+from stream.change_maker import ChangeMaker
 from stream.money import Money
 from stream.steps import StepMaker
 from stream.store import Reached
@@ -30,7 +31,7 @@ DEFAULT, VALUE = (
 MAKER = StepMaker(
     schema=SCHEMA,
     segmentations=(DEFAULT, VALUE),
-    source="/test/worker",
+    change_maker=ChangeMaker("/test/worker"),
     reading=Reading(Money("EUR"), dict(SCHEMA.types), lambda _: 0, correct_skew=False),
     expire_after_ms=100 * DAY_MS,
     is_live=False,
