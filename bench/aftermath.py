@@ -19,7 +19,7 @@ from models.identifiers import CustomerId
 from stream.connections import connect_redis, kafka_options
 from stream.local import Local
 from stream.names import Keys, Topics
-from stream.store import RedisStore
+from stream.redis_store import RedisStore
 
 SAMPLE = 200
 TOLERANCE = 1e-6

@@ -19,9 +19,9 @@ from stream.inspection import SegmentReport
 from stream.local import WORKER, Local, local_servers
 from stream.names import DEFAULT_SEGMENTATION, Keys
 from stream.partitions import partitioner
+from stream.redis_store import RedisStore
 from stream.scrape import Scrape
 from stream.sources import SourceEvent
-from stream.store import RedisStore
 
 STAGES = ("decode", "load", "score", "step", "publish")
 RECEIVED = "shoal_events_received_total"

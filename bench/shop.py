@@ -22,7 +22,8 @@ from models.trainer import Trainer
 from stream.connections import connect_redis
 from stream.names import Keys
 from stream.partitions import partitioner
-from stream.store import Outcome, Reached, RedisStore, Step, StoredProfile, size_field
+from stream.redis_store import RedisStore
+from stream.store import Outcome, Reached, Step, StoredProfile, size_field
 
 SAMPLE = 20_000
 OWNER = "fill"

@@ -27,8 +27,8 @@ from stream.partitions import partitioner, partitioner_of_many
 from stream.preflight import require
 from stream.pulse import CALL_SECONDS, KafkaSign, Pulse, RedisSign
 from stream.quiet_logs import calm
+from stream.redis_store import RedisStore
 from stream.steps import StepMaker
-from stream.store import RedisStore
 from stream.tastes import TasteCollector
 from stream.together import cancelled
 from stream.transport import BatchingApp, crash_on_error

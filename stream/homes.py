@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from models.identifiers import CustomerId
 from stream.cluster import RedisClient
 from stream.names import Keys
+from stream.redis_store import RedisStore
 from stream.sender import Sender
 from stream.steps import StepMaker
-from stream.store import RedisStore, StoredProfile
+from stream.store import StoredProfile
 
 
 class Homes:

@@ -23,7 +23,8 @@ from stream.connections import kafka_options
 from stream.names import Keys, Topics
 from stream.partitions import partitioner
 from stream.preflight import reach_redis, require_topics
-from stream.store import UNASSIGNED, RedisStore
+from stream.redis_store import RedisStore
+from stream.store import UNASSIGNED
 from stream.worker import wall_ms
 
 

@@ -20,9 +20,9 @@ from stream.names import Topics
 from stream.partitions import partitioner_of_many
 from stream.publisher import Publisher
 from stream.quiet import IDLE_SECONDS
+from stream.redis_store import RedisStore
 from stream.rounds import Rounds
 from stream.steps import Scored, StepMaker, Taking
-from stream.store import RedisStore
 from stream.tastes import TasteCollector
 from stream.together import Together
 from stream.transport import (

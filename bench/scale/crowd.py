@@ -22,12 +22,12 @@ from models.snapshots import Snapshot
 from stream.connections import connect_redis
 from stream.names import Keys
 from stream.partitions import partitioner
+from stream.redis_store import RedisStore
 from stream.simulate import open_simulator
 from stream.sources import SourceEvent, rfc3339
 from stream.store import (
     Outcome,
     Reached,
-    RedisStore,
     SegmentRecord,
     Step,
     StoredProfile,

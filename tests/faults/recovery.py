@@ -35,7 +35,8 @@ from stream.names import Keys, Topics
 from stream.observer import Observer
 from stream.partitions import partitioner
 from stream.processes import Processes
-from stream.store import UNASSIGNED, Outcome, RedisStore, Step, StoredProfile
+from stream.redis_store import RedisStore
+from stream.store import UNASSIGNED, Outcome, Step, StoredProfile
 from stream.topics import create_topics
 from tests.apache_kafka import ApacheKafka
 from tests.faults.load import Load, steady_producer

@@ -17,8 +17,9 @@ from stream.catalogue import Catalogue
 from stream.connections import connect_redis
 from stream.embedded import EmbeddedRedis
 from stream.names import Keys
+from stream.redis_store import RedisStore
 from stream.sender import NotReplicatedError
-from stream.store import Outcome, RedisStore, SegmentRecord, Step, StoredProfile
+from stream.store import Outcome, SegmentRecord, Step, StoredProfile
 from stream.together import cancelled
 from tests.redis_cluster import ValkeyCluster
 

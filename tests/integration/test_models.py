@@ -27,8 +27,8 @@ from stream.names import Keys, Topics
 from stream.observer import Observer
 from stream.partitions import partitioner
 from stream.processes import Processes
+from stream.redis_store import RedisStore
 from stream.sources import SourceEvent
-from stream.store import RedisStore
 from stream.together import cancelled
 from tests.integration.test_store import connected
 from tests.integration.test_worker import START_MS, counting, running, until

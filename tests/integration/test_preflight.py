@@ -19,7 +19,8 @@ from stream.embedded import EmbeddedRedis, free_port
 from stream.names import Keys, Topics
 from stream.preflight import Finding, PreflightError, check, require, require_topics
 from stream.reach import reach_kafka
-from stream.store import RedisStore, Step
+from stream.redis_store import RedisStore
+from stream.store import Step
 from stream.topics import create_topics
 
 SECRET = "hunter2"  # noqa: S105 - of a server that lives for one test

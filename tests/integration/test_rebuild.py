@@ -28,7 +28,8 @@ from stream.observer import Observer
 from stream.processes import SHOAL, ProcessError, Processes
 from stream.reach import reach_kafka
 from stream.rebuild import rebuild
-from stream.store import Outcome, Reached, RedisStore, Step, read_reached
+from stream.redis_store import RedisStore
+from stream.store import Outcome, Reached, Step, read_reached
 from stream.topics import create_topics
 from tests.apache_kafka import KafkaKind
 from tests.integration.test_worker import COUNTS, Shop, counted, running, until

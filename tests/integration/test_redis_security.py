@@ -11,7 +11,7 @@ from stream.embedded import EmbeddedRedis
 from stream.names import Keys
 from stream.preflight import check
 from stream.reach import UnreachableError, reach_redis
-from stream.store import RedisStore
+from stream.redis_store import RedisStore
 from tests.redis_cluster import ValkeyCluster, ask
 from tests.secure_servers import (
     NO_REDIS_SERVER,

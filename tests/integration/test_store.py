@@ -17,12 +17,12 @@ from stream.cluster import RedisClient
 from stream.connections import connect_node, connect_redis
 from stream.embedded import EmbeddedRedis
 from stream.names import Keys
+from stream.redis_store import RedisStore
 from stream.sender import NotReplicatedError
 from stream.store import (
     LaneFencedError,
     Outcome,
     Reached,
-    RedisStore,
     SegmentRecord,
     Step,
     Store,
