@@ -18,7 +18,7 @@ from bench.common import BenchError
 from bench.measurements import PROCESSED
 from bench.scale import __main__ as scale
 from bench.scale import largest, natural, parts
-from bench.scale.crowd import GAP_MS, Crowd, Member, name_of, page_of
+from bench.scale.crowd import EVENTS_PER_SECOND, Crowd, Member, name_of, page_of, with_sample_of
 from bench.scale.parts import middle, prices, ratio, rss
 from bench.scale.results import summary_of
 from bench.scale.sites import Cost, distinct_share
@@ -27,6 +27,7 @@ from config.settings import DEFAULT_SEGMENTATION, Settings
 from models.identifiers import CustomerId
 from stream.scrape import Scrape
 from stream.sources import SourceEvent
+from tests.stream.lane_kit import two_segments
 
 FLAT = Price(1.0, 0.0, 0.0)
 COSTS = UnitCosts(
@@ -103,10 +104,21 @@ def _value(event: SourceEvent) -> Any:
     return json.loads(event.value)
 
 
-def test_event_time_never_goes_back() -> None:
-    some = crowd(2)
-    times = [event.time_ms for event in (*some.events([0]), *some.events([0], in_a_row=2))]
-    assert times == [1_000_000 + GAP_MS * number for number in range(1, 7)]
+@pytest.mark.parametrize(
+    ("customers", "threshold"), [(10_000, 1.0), (20_000, 1.0), (20_001, 0.5), (1_000_000, 1 / 64)]
+)
+def test_a_large_shop_samples_as_many_customers_as_a_trainer_would(
+    customers: int, threshold: float
+) -> None:
+    model = with_sample_of(two_segments(), customers, 20_000)
+    assert model.sample_threshold == threshold
+
+
+def test_event_time_never_goes_back_and_passes_as_at_full_rate() -> None:
+    some = crowd(EVENTS_PER_SECOND // 4)
+    times = [event.time_ms for event in (*some.events([0]), *some.events([0], in_a_row=3))]
+    assert times == sorted(times)
+    assert (times[0], times[-1]) == (1_000_000, 1_001_000)
 
 
 def test_a_customer_can_have_several_events_in_a_row() -> None:

@@ -1,6 +1,7 @@
 """Customers as a real worker has stored them, as many copies of each as a shop is to be large."""
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +38,8 @@ from stream.store import (
 
 # More customers than are used: it would take long until the last has had enough events.
 SPARE, ENOUGH, TEMPLATES = 1.5, 8, 6
-GAP_MS = 20
+# Of event time. A worker that is live takes a large shop's events at about this rate.
+EVENTS_PER_SECOND = 40_000
 TTL_MS = 800 * DAY_MS
 OWNER = "fill"
 # Nobody is looked at again for want of events while the bench runs.
@@ -91,7 +93,7 @@ class Crowd:
                 name = name_of(copy, number)
                 for at in range(self._turn, self._turn + in_a_row):
                     self._serial += 1
-                    time_ms = self._begin_ms + self._serial * GAP_MS
+                    time_ms = self._begin_ms + self._serial * 1_000 // EVENTS_PER_SECOND
                     event = member.events[at % len(member.events)] | {
                         "event_id": f"{name}-{self._serial}",
                         "customer_id": name,
@@ -106,8 +108,10 @@ class Crowd:
         Every third customer of the `misplaced` copies is in another segment than theirs, and
         leaves it with the next event.
         """
-        await self._publish(site)
         settings = site.local.settings
+        most = load_segmentation(settings.segmentation).training().sample_target
+        customers = copies * len(self.members)
+        await _publish(site, with_sample_of(Snapshot.from_json(self._model), customers, most))
         redis = connect_redis(settings)
         store = RedisStore(redis, Keys(settings.namespace))
         place = partitioner(settings.partitioner, settings.partitions)
@@ -183,15 +187,22 @@ class Crowd:
             )
         ]
 
-    async def _publish(self, site: Site) -> None:
-        catalogue = site.local.observer.catalogue
-        await catalogue.publish_model(
-            self._model,
-            version=Snapshot.from_json(self._model).version,
-            epoch=await catalogue.claim_training(DEFAULT),
-            segments={},
-            segmentation=DEFAULT,
-        )
+
+async def _publish(site: Site, model: Snapshot) -> None:
+    catalogue = site.local.observer.catalogue
+    await catalogue.publish_model(
+        model.to_json(),
+        version=model.version,
+        epoch=await catalogue.claim_training(DEFAULT),
+        segments={},
+        segmentation=DEFAULT,
+    )
+
+
+def with_sample_of(model: Snapshot, customers: int, most: int) -> Snapshot:
+    """The model as a trainer publishes it that samples at most so many of these customers."""
+    halvings = max(math.ceil(math.log2(customers / most)), 0)
+    return replace(model, sample_threshold=min(model.sample_threshold, 0.5**halvings))
 
 
 def name_of(copy: int, number: int) -> CustomerId:

@@ -11,7 +11,9 @@ from bench.scale.holdings import bytes_by_kind
 from bench.scale.sites import open_site
 from stream.local import TRAINER
 
-WARM_UP, EVENTS_EACH, BLOCK = 20_000, 12, 60_000
+WARM_UP, BLOCK = 20_000, 60_000
+# Of a customer, when bytes are counted; and until a first model is a small part of the trainer's.
+STORED_EVENTS, TRAINED_EVENTS = 12, 30
 LEARNED = "shoal_trainer_updates_total"
 
 
@@ -23,7 +25,21 @@ async def measure(console: Console, customers: int) -> dict[str, Any]:
     BenchError
         An event is missing, or a customer has no segment.
     """
-    events = simulated(WARM_UP + customers * EVENTS_EACH, customers)
+    stored = await _served(console, customers, STORED_EVENTS)
+    trained = await _served(console, customers, TRAINED_EVENTS)
+    return stored | {
+        "trainer_cpu_share": trained["trainer_cpu_share"],
+        "trainer": {
+            "seconds": trained["natural"]["seconds"],
+            "events_per_second": trained["natural"]["events_per_second"],
+            "first_seconds": stored["natural"]["seconds"],
+            "first_share": stored["trainer_cpu_share"],
+        },
+    }
+
+
+async def _served(console: Console, customers: int, events_each: int) -> dict[str, Any]:
+    events = simulated(WARM_UP + customers * events_each, customers)
     async with open_site(console) as site:
         processes = site.local.processes
         empty = float((await site.redis_info())["used_memory"])
@@ -55,6 +71,7 @@ async def measure(console: Console, customers: int) -> dict[str, Any]:
         "redis_bytes_per_customer": round((full - empty) / known, 1),
         "natural": {
             "customers": known,
+            "seconds": round(seconds, 1),
             "events_per_second": round(counted / seconds),
             "changes": round(changes / counted, 4),
             "change_bytes": round(median(len(value) for value in told), 1),

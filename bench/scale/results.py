@@ -57,7 +57,11 @@ def table_of(result: dict[str, Any]) -> Table:
         how = ", ".join(f"{kind} {used:g}" for kind, used in natural["redis_bytes_by_kind"].items())
         used = f"{result['redis_bytes_per_customer']:.0f} bytes"
         table.add_row("Redis per customer", used, "<= 750", how)
-        how = f"at {natural['events_per_second']} events/s"
+        trainer = result["trainer"]
+        how = (
+            f"in {trainer['seconds']:g} s at {trainer['events_per_second']} events/s, "
+            f"{trainer['first_share']:.1%} in the first {trainer['first_seconds']:g} s"
+        )
         table.add_row("trainer", f"{result['trainer_cpu_share']:.1%} of a core", "<= 10 %", how)
     if "largest" in result:
         for name, figure in result["largest"].items():
