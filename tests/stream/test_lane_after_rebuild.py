@@ -1,21 +1,9 @@
 """A lane after a rebuild: customers of whom it knows what was told, and nothing else."""
 
-import pytest
-
 from models.identifiers import CustomerId
 from models.profiles import DAY_MS
 from tests.memory_store import MemoryStore
 from tests.stream.lane_kit import SCHEMA, START_MS, Kit, event, maker, record, two_segments, until
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def kit(store: MemoryStore) -> Kit:
-    return Kit(store)
 
 
 def carried(version: int, segment: int) -> bytes:

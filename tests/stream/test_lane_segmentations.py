@@ -102,11 +102,6 @@ class TwoKit(Kit):
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def kit(store: MemoryStore) -> TwoKit:
     return TwoKit(store)
 

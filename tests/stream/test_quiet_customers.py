@@ -36,11 +36,6 @@ def recent_and_quiet() -> Snapshot:
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def kit(store: MemoryStore) -> Kit:
     return Kit(store, model=recent_and_quiet())
 
