@@ -19,7 +19,7 @@ from stream.observer import Observer
 from stream.preflight import PreflightError, check, require
 from stream.pulse import RedisSign
 from stream.topics import create_topics
-from tests.integration.test_worker import COUNTS, Shop, counted, running, until
+from tests.integration.counting_shop import COUNTS, Shop, counted, running, until
 from tests.redis_cluster import ValkeyCluster, ask
 
 pytestmark = pytest.mark.slow

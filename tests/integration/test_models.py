@@ -30,10 +30,9 @@ from stream.processes import Processes
 from stream.redis_store import RedisStore
 from stream.sources import SourceEvent
 from stream.together import cancelled
+from tests.integration.counting_shop import START_MS, running, until
 from tests.integration.test_store import connected
-from tests.integration.test_worker import START_MS, counting, running, until
 
-__all__ = ["counting"]
 QUIET_FROM = 900
 CUSTOMERS, BUSY, KEEN = 300, 120, 5
 SERVERS = ["redis_server", "redis_itself", "cluster"]

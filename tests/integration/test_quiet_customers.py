@@ -23,7 +23,7 @@ from stream.feeding import feed_source
 from stream.observer import Observer
 from stream.sources import SourceEvent
 from stream.topics import create_topics
-from tests.integration.test_worker import running
+from tests.integration.counting_shop import running
 from tests.models.test_snapshots import model
 
 pytestmark = pytest.mark.slow

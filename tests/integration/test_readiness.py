@@ -20,7 +20,7 @@ from stream.server_process import EmbeddedServer
 from stream.topics import create_topics
 from stream.waiting import Server
 from tests.apache_kafka import KafkaKind
-from tests.integration.test_worker import COUNTS, Shop, counted, running, until
+from tests.integration.counting_shop import COUNTS, Shop, counted, running, until
 
 pytestmark = pytest.mark.slow
 

@@ -1,16 +1,10 @@
 """`shoal rebuild`: what start-up refuses is made good; no event lost, no change in conflict."""
 
 import asyncio
-import json
 import os
-import subprocess
 import sys
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiokafka.admin import NewPartitions
@@ -19,8 +13,6 @@ from rich.console import Console
 
 from config.redis_url import RedisUrl
 from config.settings import Settings
-from models.identifiers import CustomerId
-from stream.catalogue import Catalogue
 from stream.embedded import EmbeddedKafka, free_port
 from stream.feeding import feed_source
 from stream.names import Keys, Topics
@@ -29,149 +21,36 @@ from stream.processes import SHOAL, ProcessError, Processes
 from stream.reach import reach_kafka
 from stream.rebuild import rebuild
 from stream.redis_store import RedisStore
-from stream.store import Outcome, Reached, Step, read_reached
+from stream.store import Outcome, Step
 from stream.topics import create_topics
 from tests.apache_kafka import KafkaKind
-from tests.integration.test_worker import COUNTS, Shop, counted, running, until
+from tests.integration.counting_shop import Shop, counted, running, until
+from tests.integration.rebuild_kit import (
+    Told,
+    empty,
+    made_again,
+    merged,
+    page,
+    reached,
+    rebuilt,
+    refusal,
+    serve,
+)
 from tests.redis_cluster import ValkeyCluster
 
 pytestmark = pytest.mark.slow
 
-Truth = dict[str, tuple[float, float, float]]
+
+@pytest.fixture
+def counting(counting: Settings) -> Settings:
+    return counting.model_copy(update={"session_timeout_seconds": 6.0})
 
 
 @pytest.fixture
-async def counting(settings: Settings, tmp_path: Path) -> Settings:
-    path = tmp_path / "segmentation.yaml"
-    path.write_text(COUNTS, encoding="utf-8")
-    chosen = settings.model_copy(
-        update={"segmentation": path, "clock": "replay", "session_timeout_seconds": 6.0}
-    )
-    await create_topics(chosen)
-    return chosen
-
-
-@pytest.fixture
-async def told(counting: Settings, tmp_path: Path) -> "Told":
+async def told(counting: Settings, tmp_path: Path) -> Told:
     """A shop whose customers were all told into segments; nothing runs any more."""
     shop = Shop(2_000)
     return await serve(counting, tmp_path, shop, records=2_000)
-
-
-def merged(*truths: Truth) -> Truth:
-    """What several shops sold together."""
-    total: dict[str, list[float]] = {}
-    for truth in truths:
-        for name, numbers in truth.items():
-            sums = total.setdefault(name, [0.0, 0.0, 0.0])
-            total[name] = [a + b for a, b in zip(sums, numbers, strict=True)]
-    return {name: (a, b, c) for name, (a, b, c) in total.items()}
-
-
-def segment(ref: dict[str, str] | None) -> str | None:
-    """Id of a segment; names do not outlive an emptied Redis."""
-    return ref["id"] if ref else None
-
-
-@dataclass(frozen=True)
-class Told:
-    """What Redis and Kafka say after everything has come to rest."""
-
-    counted: Truth
-    changes: Mapping[str, Mapping[int, dict[str, Any]]]
-    pages: Mapping[str, dict[str, str]]
-    sizes: Mapping[str, int]
-
-    def check(self, truth: Truth) -> None:
-        """Counts are exact; versions have no gap and no conflict; pages and sizes agree."""
-        assert {name: n for name, n in self.counted.items() if any(n)} == truth
-        sizes: Counter[str] = Counter()
-        for name, versions in self.changes.items():
-            assert sorted(versions) == list(range(1, len(versions) + 1)), name
-            last = versions[max(versions)]
-            assert self.pages[name]["version"] == str(last["version"])
-            if last["to"] is not None:
-                assert self.pages[name]["id"] == last["to"]["id"]
-                sizes[last["to"]["id"]] += 1
-            for version in range(2, len(versions) + 1):
-                assert segment(versions[version]["from"]) == segment(versions[version - 1]["to"])
-        assert truth.keys() <= self.changes.keys()
-        assert self.sizes == sizes
-
-
-async def serve(settings: Settings, directory: Path, shop: Shop | None, *, records: int) -> Told:
-    """Run a worker and the trainer over what the shop sells, until `records` are handled."""
-    async with running(settings, directory) as processes, Observer(settings) as observer:
-        processes.start_worker("worker", free_port(), static=False)
-        processes.start_trainer("trainer", free_port(), static=False)
-        await processes.until_ready()
-        if shop is not None:
-            await feed_source(shop, settings)
-
-        async def is_done() -> bool:
-            model = (await observer.segments()).model
-            lanes = await observer.catalogue.lanes(observer.partitions)
-            reached = [read_reached(lane.get("reached", "")) for lane in lanes]
-            scored = all(lane.get("default", Reached()).model == model > 0 for lane in reached)
-            return scored and await observer.handled() == records
-
-        await until(is_done, processes)
-        assert await processes.stop("trainer", "worker") == {"worker": 0, "trainer": 0}
-        return await look(settings, observer)
-
-
-async def look(settings: Settings, observer: Observer) -> Told:
-    changes: dict[str, dict[int, dict[str, Any]]] = {}
-    contents: dict[tuple[str, int], bytes] = {}
-    for change in await observer.changes():
-        data = json.loads(change)["data"]
-        name, version = data["customer_id"], data["version"]
-        assert contents.setdefault((name, version), change) == change, "a conflicting change"
-        changes.setdefault(name, {})[version] = data
-    pages = {
-        name: await observer.catalogue.segment(CustomerId(name), "default") for name in changes
-    }
-    sizes = await observer.catalogue.sizes(range(settings.partitions), "default")
-    return Told(await counted(settings), changes, pages, sizes)
-
-
-def shoal(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    plain = {k: v for k, v in os.environ.items() if not k.startswith("SHOAL_")}
-    return subprocess.run(  # noqa: S603 - our own command
-        [*SHOAL, *arguments],
-        env=plain | settings.environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-async def refusal(settings: Settings, *arguments: str) -> str:
-    """The one line of a command that does not do what it was asked."""
-    result = await asyncio.to_thread(shoal, settings, *(arguments or ("worker",)))
-    assert result.returncode == 2, result.stderr
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, result.stderr
-    return lines[0]
-
-
-async def rebuilt(settings: Settings) -> str:
-    """What a rebuild says at its end."""
-    result = await asyncio.to_thread(shoal, settings, "rebuild", "--yes")
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-async def page(redis: Redis, settings: Settings, customer: str) -> dict[str, str]:
-    catalogue = Catalogue(redis, Keys(settings.namespace))
-    return await catalogue.segment(CustomerId(customer), "default")
-
-
-async def empty(redis: Redis, settings: Settings) -> None:
-    await redis.delete(*[key async for key in redis.scan_iter(f"{settings.namespace}:*")])
 
 
 async def test_a_topic_that_was_made_again(
@@ -193,12 +72,6 @@ async def test_a_topic_that_was_made_again(
     more = Shop(700, first=11_000)
     now = await serve(counting, tmp_path, more, records=1_000)
     now.check(merged(some.truth(), more.truth()))
-
-
-async def reached(condition: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(60):
-        while not await condition():  # noqa: ASYNC110 - what other processes do
-            await asyncio.sleep(0.005)
 
 
 async def test_another_partition_count(told: Told, counting: Settings, tmp_path: Path) -> None:
@@ -393,17 +266,6 @@ async def test_a_worker_whose_topic_is_made_again_ends_and_says_so(
         await processes.stop()
 
 
-async def made_again(settings: Settings) -> None:
-    """Delete the event topic and create it, without its events."""
-    async with reach_kafka(settings) as admin:
-        await admin.delete_topics([Topics(settings.namespace).events])
-
-    async def is_made() -> bool:  # a deleted topic is gone only after a while
-        return any(topic.created for topic in await create_topics(settings))
-
-    await reached(is_made)
-
-
 async def _has_ended(processes: Processes) -> bool:
     try:
         processes.check()
@@ -418,7 +280,7 @@ async def test_a_rebuild_that_was_killed_is_begun_again(
     counting: Settings, tmp_path: Path, redis: Redis, phase: str
 ) -> None:
     keys = Keys(counting.namespace)
-    sought: Callable[[int], str] = keys.due if phase == "due" else keys.sizes
+    sought = keys.due if phase == "due" else keys.sizes
     rebuilding = await asyncio.create_subprocess_exec(
         *SHOAL, "rebuild", "--yes", env=os.environ | counting.environment()
     )

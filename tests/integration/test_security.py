@@ -14,7 +14,7 @@ from config.settings import Settings
 from stream.embedded import free_port
 from stream.feeding import feed_source
 from stream.observer import Observer
-from tests.integration.test_worker import COUNTS, Shop, counted, running, until
+from tests.integration.counting_shop import COUNTS, Shop, counted, running, until
 from tests.pages import quoted, rows_of
 from tests.secure_servers import (
     NO_REDIS_SERVER,

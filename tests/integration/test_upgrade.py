@@ -26,7 +26,7 @@ from stream.observer import Observer
 from stream.partitions import partitioner
 from stream.processes import Processes
 from stream.topics import create_topics
-from tests.integration.test_worker import COUNTS, START_MS, Shop, running, until
+from tests.integration.counting_shop import COUNTS, START_MS, Shop, running, until
 from tests.models.former_profiles import stored_before
 from tests.stream.lane_kit import record, two_segments
 
