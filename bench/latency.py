@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.common import machine, tell
+from bench.forgetting import forgetting
 from bench.plots import BUILD, draw_latency
 from bench.stage import Stage, shop, stage
 from bench.watch import rate, until_lag
@@ -52,7 +53,7 @@ async def measure(seconds: int) -> dict[str, Any]:
 async def at_rate(on: Stage, events_per_second: float, seconds: int) -> dict[str, float]:
     """From arrival in Kafka to the durable step, in ms, while so many events come."""
     on.feed.pace(events_per_second)
-    async with on.feed.going_on():
+    async with on.feed.going_on(), forgetting(on.local):
         await asyncio.sleep(SETTLE_SECONDS)
         before = await on.local.scrape()
         await asyncio.sleep(seconds)

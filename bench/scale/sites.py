@@ -12,19 +12,16 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.records_to_delete import RecordsToDelete
 from rich.console import Console
 
 from bench.common import BenchError, cpu_seconds
+from bench.forgetting import forget_handled
 from bench.load import fill
 from bench.measurements import DUPLICATE, PROCESSED, REJECTED, fault
 from config.settings import Settings, load_settings
-from stream.connections import connect_redis, kafka_options
+from stream.connections import connect_redis
 from stream.embedded import EmbeddedKafka, EmbeddedRedis, free_port
 from stream.local import Local
-from stream.names import Topics
 from stream.observer import Observer
 from stream.partitions import partitioner
 from stream.processes import Processes
@@ -136,7 +133,7 @@ class Site:
         )
         if complaint:
             raise BenchError(f"this block does not count: {complaint}")
-        await self._forget()
+        await forget_handled(self.local)
         n = len(events)
         return Cost(
             events=n,
@@ -196,23 +193,6 @@ class Site:
             redis_in=float(told["total_net_input_bytes"]),
             redis_out=float(told["total_net_output_bytes"]),
         )
-
-    async def _forget(self) -> None:
-        """Let Kafka drop what is handled: the embedded one saves all that it holds each second."""
-        settings = self.local.settings
-        lanes = await self.local.observer.catalogue.lanes(self.local.observer.partitions)
-        topic = Topics(settings.namespace).events
-        admin = AIOKafkaAdminClient(**kafka_options(settings))
-        await admin.start()
-        try:
-            await admin.delete_records(
-                {
-                    TopicPartition(topic, number): RecordsToDelete(int(lane["next_offset"]))
-                    for number, lane in enumerate(lanes)
-                }
-            )
-        finally:
-            await admin.close()
 
 
 @contextlib.asynccontextmanager
