@@ -119,7 +119,7 @@ class Packing:
     @cached_property
     def _n_bytes(self) -> int:
         """How many bytes of whole numbers there are."""
-        assert self.dtype.fields is not None  # noqa: S101 - a record
+        assert self.dtype.fields is not None  # noqa: S101 - a record has fields, its type does not say so
         return self.dtype.fields[_FIRST_WORDS][1] - HEAD_BYTES
 
     @cached_property

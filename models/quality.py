@@ -53,7 +53,7 @@ def silhouette(points: Floats, numbers: Numbers) -> float:
         chosen = np.random.default_rng(0).choice(len(points), SILHOUETTE_CUSTOMERS, replace=False)
         points, numbers = points[chosen], numbers[chosen]
     segments, labels = np.unique(numbers, return_inverse=True)
-    if len(segments) < 2:  # noqa: PLR2004 - there is no next one
+    if len(segments) <= 1:
         return 0.0
     return float(_widths(points, labels, len(segments)).mean())
 

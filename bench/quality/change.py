@@ -104,7 +104,7 @@ class Stage:
     @property
     def model(self) -> Snapshot:
         """The model in force."""
-        assert self.trainer.snapshot is not None  # noqa: S101 - the warm-up publishes one
+        assert self.trainer.snapshot is not None  # noqa: S101 - nobody asks before the warm-up, which trains one
         return self.trainer.snapshot
 
     @property
